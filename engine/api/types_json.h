@@ -1,0 +1,49 @@
+#pragma once
+// JSON of the vocabulary: on the API socket and in the store. Members at their default are left out, unknown ones ignored,
+// so an older and a newer program understand each other. Durations are nanoseconds; enums are words.
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "engine/api/outcome.h"
+#include "engine/api/plan.h"
+#include "engine/api/types.h"
+
+namespace engine {
+
+/// One line of JSON, keys in alphabetical order: equal values give equal text. Invalid UTF-8 is replaced by U+FFFD.
+std::string to_json(const ContainerSpec& value);
+std::string to_json(const NetworkSpec& value);
+std::string to_json(const VolumeSpec& value);
+std::string to_json(const ContainerInfo& value);
+std::string to_json(const NetworkInfo& value);
+std::string to_json(const VolumeInfo& value);
+std::string to_json(const Snapshot& value);
+std::string to_json(const Plan& value);
+std::string to_json(const Progress& value);
+std::string to_json(const Event& value);
+std::string to_json(const Outcome& value);
+std::string to_json(const base::Error& value);
+
+/// The inverse: from_json<ContainerSpec>(text). Error: invalid, naming the member of the wrong type.
+template <class T>
+base::Result<T> from_json(std::string_view text);
+template <> base::Result<ContainerSpec> from_json(std::string_view text);
+template <> base::Result<NetworkSpec> from_json(std::string_view text);
+template <> base::Result<VolumeSpec> from_json(std::string_view text);
+template <> base::Result<ContainerInfo> from_json(std::string_view text);
+template <> base::Result<NetworkInfo> from_json(std::string_view text);
+template <> base::Result<VolumeInfo> from_json(std::string_view text);
+template <> base::Result<Snapshot> from_json(std::string_view text);
+template <> base::Result<Plan> from_json(std::string_view text);
+template <> base::Result<Progress> from_json(std::string_view text);
+template <> base::Result<Event> from_json(std::string_view text);
+template <> base::Result<Outcome> from_json(std::string_view text);
+template <> base::Result<base::Error> from_json(std::string_view text);
+
+/// created | running | paused | restarting | exited | dead: Docker's words.
+std::string_view to_string(ContainerState state);
+/// none | starting | healthy | unhealthy
+std::string_view to_string(HealthState state);
+
+}  // namespace engine
