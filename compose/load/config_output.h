@@ -1,0 +1,45 @@
+#pragma once
+// What `compose config` prints, byte for byte as Docker Compose 2.40.3 prints it.
+#include <string>
+#include <vector>
+
+#include "compose/load/load.h"
+
+namespace compose::load {
+
+/// The canonical project; only services, networks… present in `project` (so a selection prints its part).
+/// Image names come from project.services (a caller may have put digests there).
+std::string to_yaml(const model::Project& project);
+std::string to_json(const model::Project& project);   ///< indented by two; ends without newline as Docker Compose's
+
+/// A tree as it is, keys sorted: `config --no-interpolate`. Loads with `options.interpolate` false.
+struct RawConfig {
+  std::optional<std::string> text;
+  LoadResult load;
+};
+RawConfig raw_config(const LoadOptions& options, const FileReader& files, bool json);
+
+/// One per line, as the option of the same name prints them.
+std::vector<std::string> service_names(const model::Project& project);     ///< --services
+std::vector<std::string> volume_names(const model::Project& project);      ///< --volumes
+std::vector<std::string> network_names(const model::Project& project);     ///< --networks
+std::vector<std::string> image_names(const model::Project& project);       ///< --images
+std::vector<std::string> profile_names(const model::Project& project);     ///< --profiles
+std::vector<std::string> model_names(const model::Project& project);       ///< --models
+std::vector<std::string> environment_lines(const model::Project& project); ///< --environment: NAME=value
+
+/// --variables: a table (or JSON) of the variables the files mention, with defaults.
+struct Variables {
+  std::optional<std::string> text;
+  LoadResult load;
+};
+Variables variables(const LoadOptions& options, const FileReader& files, bool json);
+
+/// The label com.docker.compose.config-hash: SHA-256 over the service's canonical JSON without build, pull_policy,
+/// scale, deploy.replicas, depends_on and profiles. 64 hex digits; equal to Docker Compose's.
+std::string config_hash(const model::Project& project, const std::string& service);
+
+/// The canonical project as compact JSON with every service, for the stored generation. Loads back with load().
+std::string to_generation_json(const model::Project& project);
+
+}  // namespace compose::load
