@@ -18,7 +18,12 @@ struct RemoveVolume { std::string name; };
 struct CreateContainer { ContainerSpec spec; };
 /// Replaces container `old_id`: the new one is recorded, keeps the old one's anonymous volumes (by target), the old one
 /// is stopped and removed. Crash-safe: at any moment either the old or the new one owns the name. Does not start it.
-struct RecreateContainer { ContainerSpec spec; std::string old_id; std::optional<Nanoseconds> timeout; };
+struct RecreateContainer {
+  ContainerSpec spec;
+  std::string old_id;
+  std::optional<Nanoseconds> timeout;
+  bool renew_volumes = false;       ///< do not keep the old one's anonymous volumes; they go with it (up -V)
+};
 struct StartContainer { std::string name; };
 struct StopContainer { std::string name; std::optional<Nanoseconds> timeout; };  ///< absent: the container's stop_grace
 struct RestartContainer { std::string name; std::optional<Nanoseconds> timeout; };
