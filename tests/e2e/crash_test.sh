@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# kill -9 of the supervisor, of the keeper and of both, under log load: nothing stops, no line is lost or doubled.
+source "$(dirname "$(readlink -f "$0")")/lib.sh"
+tiny_image
+
+cat >compose.yaml <<'YAML'
+services:
+  counter:
+    image: tiny
+    command: ["sh", "-c", "i=0; while [ $$i -lt ${LINES_WANTED:-60000} ]; do i=$$((i+1)); echo line $$i; done; echo finished; exec sleep 1000"]
+  web:
+    image: tiny
+    command: ["sh", "-c", "cp /image-marker /data/index.html; exec httpd -f -p 80 -h /data"]
+    ports: ["127.0.0.1:18097:80"]
+  flaky:
+    image: tiny
+    restart: on-failure
+    command: ["sh", "-c", "if [ -e /tmp/again ]; then exec sleep 1000; fi; touch /tmp/again; exec sleep 1000"]
+YAML
+ln -s busybox "$work/tiny/bin/cp"; compose image import "$work/tiny" tiny >/dev/null
+
+pid_of() { pgrep -f "compose-engine $1 .*$project" | head -n1; }
+alive() { [ -n "$(pid_of "$1")" ] && [ "$(pid_of "$1")" != "${2:-}" ]; }
+page() { [ "$(curl -s --max-time 1 http://127.0.0.1:18097/)" = inside ]; }
+resolves() { compose exec -T counter nslookup web 127.0.0.11; }
+
+passes compose up -d
+containers=$(compose ps -q)
+eventually 5 page
+start=$(compose exec -T web sh -c 'stat -c %Y /proc/1')
+
+for round in 1 2 3; do
+  it "survives kill -9 of the supervisor (round $round)"
+  old=$(pid_of supervisor); kill -9 "$old"
+  eventually 2 alive supervisor "$old"
+  eventually 2 page
+done
+
+it "survives kill -9 of the keeper"
+old=$(pid_of keeper); kill -9 "$old"
+eventually 3 alive keeper "$old"
+eventually 3 alive supervisor
+eventually 2 page
+eventually 2 resolves
+
+it "survives kill -9 of both, and is re-adopted by the next command"
+kill -9 "$(pid_of keeper)" "$(pid_of supervisor)"
+passes compose up -d
+lacks "$err" "Recreate"
+lacks "$err" "Starting"
+eventually 2 page
+eventually 2 resolves
+equals "$(compose ps -q)" "$containers"
+equals "$(compose exec -T web sh -c 'stat -c %Y /proc/1')" "$start"
+
+it "keeps every log line exactly once"
+eventually 60 sh -c "'$bin/compose' logs --no-log-prefix counter | tail -n 1 | grep -q finished"
+compose logs --no-log-prefix counter | grep '^line ' >"$work/lines"
+equals "$(wc -l <"$work/lines")" 60000
+equals "$(awk '$2 != NR {print NR; exit}' "$work/lines")" ""
+
+it "keeps restart policies and exit codes right afterwards"
+passes compose kill -s KILL counter
+contains "$(compose ps -a counter)" "Exited (137)"
+passes compose up -d
