@@ -24,8 +24,16 @@ std::string to_json(const Progress& value);
 std::string to_json(const Event& value);
 std::string to_json(const Outcome& value);
 std::string to_json(const base::Error& value);
+// Parts that are columns of the store.
+std::string to_json(const std::vector<Endpoint>& value);
+std::string to_json(const std::vector<PortBinding>& value);
+std::string to_json(const std::vector<HealthProbe>& value);
+std::string to_json(const std::vector<SubnetSpec>& value);
+std::string to_json(const std::vector<std::string>& value);
+std::string to_json(const std::map<std::string, std::string>& value);
 
 /// The inverse: from_json<ContainerSpec>(text). Error: invalid, naming the member of the wrong type.
+/// Lists and maps take "" as empty: what a column holds before it is first written.
 template <class T>
 base::Result<T> from_json(std::string_view text);
 template <> base::Result<ContainerSpec> from_json(std::string_view text);
@@ -40,6 +48,12 @@ template <> base::Result<Progress> from_json(std::string_view text);
 template <> base::Result<Event> from_json(std::string_view text);
 template <> base::Result<Outcome> from_json(std::string_view text);
 template <> base::Result<base::Error> from_json(std::string_view text);
+template <> base::Result<std::vector<Endpoint>> from_json(std::string_view text);
+template <> base::Result<std::vector<PortBinding>> from_json(std::string_view text);
+template <> base::Result<std::vector<HealthProbe>> from_json(std::string_view text);
+template <> base::Result<std::vector<SubnetSpec>> from_json(std::string_view text);
+template <> base::Result<std::vector<std::string>> from_json(std::string_view text);
+template <> base::Result<std::map<std::string, std::string>> from_json(std::string_view text);
 
 /// created | running | paused | restarting | exited | dead: Docker's words.
 std::string_view to_string(ContainerState state);
