@@ -5,11 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "compose/load/diagnostics.h"
+#include "compose/model/project.h"
 #include "engine/api/types.h"
-
-namespace compose::model {
-struct Project;
-}
 
 namespace compose::reconcile {
 
@@ -69,20 +67,13 @@ struct DesiredOptions {
 /// Image reference as the service names it → id ("sha256:…"). A service whose image is missing here gets an empty id.
 using ImageIds = std::map<std::string, std::string>;
 
-/// One thing in the file the engine cannot do.
-struct Refusal {
-  std::string file;
-  int line = 0, column = 0;             ///< from 1; 0 = unknown
-  std::string path;                     ///< "services.web.isolation"
-  std::string message;
-};
-
-/// Translates. `refusals` collects everything that cannot be honoured; when it gains an entry the result must not be used.
+/// Translates. `refusals` gains an error, with its place in the file, for everything that cannot be honoured (the table is
+/// in refuse.cpp); when it does, the result must not be used. The label config-hash is load's.
 Desired desired(const model::Project& project, const DesiredOptions& options, const ImageIds& images,
-                std::vector<Refusal>& refusals);
+                std::vector<load::Diagnostic>& refusals);
 
 /// Name of the image a service runs: its `image:`, else PROJECT-SERVICE for what is built.
-std::string image_name(const model::Project& project, const std::string& service, const DesiredOptions& options);
+std::string image_name(const model::Project& project, const model::Service& service, bool compatibility);
 
 /// The name of replica `number`.
 std::string container_name(const Desired& desired, const Service& service, int number);
@@ -90,9 +81,7 @@ std::string container_name(const Desired& desired, const Service& service, int n
 /// Finds a service; nullptr when it is not among the selected.
 const Service* find_service(const Desired& desired, const std::string& name);
 
-/// SHA-256 in hex over the parts of a spec that a running container depends on. Fields at their default do not enter it, so that a new field
-/// in a later version recreates nothing.
-std::string config_hash(const engine::ContainerSpec& spec);
+/// SHA-256 in hex. Fields at their default do not enter it, so that a new field in a later version recreates nothing.
 std::string config_hash(const engine::NetworkSpec& spec);
 std::string config_hash(const engine::VolumeSpec& spec);
 
