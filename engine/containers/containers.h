@@ -50,9 +50,11 @@ struct PassedFd {
   int number = -1;
 };
 
-/// Another container whose namespaces are joined.
+/// Another container, running, whose namespaces are joined.
 struct Peer {
   pid_t pid = 0;
+  std::string id;                                  ///< network_mode: its hosts, resolv.conf and hostname files are shared
+  std::string hostname;                            ///< hostname(its spec, its id)
 };
 
 struct StartOptions {
