@@ -35,20 +35,24 @@ struct Generation {
 /// Newest first.
 base::Result<std::vector<Generation>> generations(const std::string& project);
 
-/// What `exec` needs to start `compose-runtime exec` itself, with its own terminal.
-struct ExecTarget {
-  std::string runtime;              ///< full path of compose-runtime
-  std::string runtime_root;         ///< its --root
-  std::string id;
-  pid_t pid = 0;                    ///< of the container's init
-  std::vector<std::string> env;     ///< of the container's process, "KEY=VALUE"
-  std::string cwd;
-  std::string user;                 ///< as the container was made: "" = root
-  bool tty = false;                 ///< of the container's own process
-  bool privileged = false;
+struct ExecOptions {
+  std::vector<std::string> command;
+  std::string user, working_dir;    ///< "" = the container's
+  std::vector<std::string> env;     ///< added to the container's
+  bool tty = false, privileged = false, detach = false;
+  unsigned rows = 0, columns = 0;   ///< of the terminal; 0 = unknown
 };
-/// Error: not_found; unavailable when it does not run (or is paused), with Docker's sentence.
-base::Result<ExecTarget> exec_target(const std::string& name_or_id);
+/// `compose-runtime exec`, ready to be spawned by the caller with its own standard input, output and error; its exit code is the
+/// command's. With options.tty the caller adds "--console-socket PATH" (or its own way to a terminal) before the last argument.
+struct ExecCommand {
+  std::string program;              ///< full path of compose-runtime
+  std::vector<std::string> arguments;  ///< argv; the last one is the container's id
+  base::UniqueFd process;           ///< must become descriptor `process_number` of the program
+  int process_number = 3;
+  std::string id;
+};
+/// Error: not_found; unavailable when it does not run or is paused, with Docker's sentence; invalid (unknown user, no command).
+base::Result<ExecCommand> exec_command(const std::string& name_or_id, const ExecOptions& options);
 /// Pids of every process of a running container, init first.
 base::Result<std::vector<pid_t>> processes(const ContainerInfo& container);
 
