@@ -22,7 +22,8 @@ struct CapabilityChange {
 };
 /// Docker's rule: drop ALL starts from nothing, add ALL from everything. Error invalid naming an unknown capability.
 base::Result<std::vector<std::string>> tweak_capabilities(const CapabilityChange& change);
-/// The sets of a process that runs as root or (`as_root` false) as another user, who has no effective ones.
+/// The five sets as Docker fills them: bounding, effective and permitted. For another user than root execve itself empties the
+/// last two, so `as_root` changes nothing today.
 Capabilities capability_sets(const std::vector<std::string>& capabilities, bool as_root);
 
 /// "/proc/kcore" and so on. With `thermal` (per-cpu thermal_throttle paths that exist here): see masked_thermal_paths().
