@@ -77,7 +77,7 @@ class ImageStore {
   /// Gives `target` (moved if another image has it). Errors: not_found (source), invalid (target).
   Result<> tag(const std::string& source, const std::string& target);
   struct RemoveOptions {
-    bool force = false;                          ///< remove all its names, and even when stopped containers use it
+    bool force = false;                          ///< all its names; used by containers, it goes on without a name until prune
   };
   /// Takes a name away; the image goes with its last one, unless a container uses it. By id: all names.
   /// Errors: not_found; exists ("… is used by container …"; several names and no force).
@@ -90,6 +90,9 @@ class ImageStore {
   /// lease(). Returns freed bytes.
   Result<std::int64_t> collect_garbage();
 
+  /// Marks what add_layer wrote so far as safely on the disk: a syncfs, which may take seconds. See settle_in_background.
+  Result<> settle();
+
   /// Registers an image whose layers are in place. Returns its id. One transaction.
   /// Errors: invalid (config; layers do not match diff_ids), not_found (a layer).
   Result<std::string> add(const NewImage& image);
@@ -101,7 +104,7 @@ class ImageStore {
   /// An empty folder for unpacking, below layers/; a leftover of a crash is removed by collect_garbage.
   static Result<std::filesystem::path> new_layer_dir();
 
-  /// While held, collect_garbage of any process deletes nothing. Take it before the first add_layer.
+  /// While held, collect_garbage of any process deletes nothing. Take it before the first new_layer_dir.
   static Result<base::UniqueFd> lease();
   /// Exclusive right, on this machine, to make the thing called `name` (a digest or chain id). Blocks.
   static Result<base::UniqueFd> lock(const std::string& name);
@@ -113,6 +116,9 @@ class ImageStore {
   store::Store* store_;
 };
 
+/// Starts `compose-image settle` and does not wait: a pull need not wait for the disk, because a layer that was not synced
+/// before a power cut counts as missing afterwards. Call it after add().
+void settle_in_background();
 /// sha256(parent + " " + diff) as the image-spec says; the diff id itself when there is no parent.
 std::string chain_id(const std::string& parent_chain_id, const std::string& diff_id);
 /// "sha256:…" of bytes.

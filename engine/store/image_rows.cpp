@@ -13,7 +13,7 @@ ReferenceRecord reference_row(const Query& query) {
 LayerRecord layer_row(const Query& query) {
   return {.chain_id = query.text(0), .parent_chain_id = query.text(1), .diff_id = query.text(2),
           .blob_digest = query.text(3), .blob_media_type = query.text(4), .blob_bytes = query.number(5),
-          .size_bytes = query.number(6), .created = query.number(7)};
+          .size_bytes = query.number(6), .created = query.number(7), .boot_id = query.text(8)};
 }
 
 CacheRecord cache_row(const Query& query) {
@@ -124,17 +124,24 @@ Result<std::vector<ReferenceRecord>> Store::references(const std::optional<std::
 
 Result<> Store::put_layer(const LayerRecord& record) {
   ASSIGN_OR_RETURN(auto query,
-                   db_->query("INSERT INTO layers VALUES(?,?,?,?,?,?,?,?) ON CONFLICT(chain_id) DO UPDATE SET "
+                   db_->query("INSERT INTO layers VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT(chain_id) DO UPDATE SET "
                               "blob_digest=excluded.blob_digest,blob_media_type=excluded.blob_media_type,"
-                              "blob_bytes=excluded.blob_bytes,size=excluded.size"));
+                              "blob_bytes=excluded.blob_bytes,size=excluded.size,created=excluded.created,boot_id=excluded.boot_id"));
   query.bind(record.chain_id).bind(record.parent_chain_id).bind(record.diff_id).bind(record.blob_digest);
-  TRY(query.bind(record.blob_media_type).bind(record.blob_bytes).bind(record.size_bytes).bind(record.created).run());
+  query.bind(record.blob_media_type).bind(record.blob_bytes).bind(record.size_bytes).bind(record.created);
+  TRY(query.bind(record.boot_id).run());
   return {};
 }
 
 Result<> Store::remove_layer(const std::string& chain_id) {
   ASSIGN_OR_RETURN(auto query, db_->query("DELETE FROM layers WHERE chain_id=?"));
   TRY(query.bind(chain_id).run());
+  return {};
+}
+
+Result<> Store::settle_layers(const std::string& boot, WallNs before) {
+  ASSIGN_OR_RETURN(auto query, db_->query("UPDATE layers SET boot_id='' WHERE boot_id=? AND created<=?"));
+  TRY(query.bind(boot).bind(before).run());
   return {};
 }
 

@@ -95,6 +95,8 @@ struct LayerRecord {
   std::int64_t blob_bytes = 0;
   std::int64_t size_bytes = 0;       ///< unpacked
   WallNs created = 0;
+  std::string boot_id;               ///< "" = safely on the disk; else written during that boot and not yet synced: after a
+                                     ///< power cut such a layer may be torn, and counts as missing
 };
 
 struct CacheRecord {
@@ -199,6 +201,8 @@ class Store {
   Result<std::vector<ReferenceRecord>> references(const std::optional<std::string>& image_id = std::nullopt);
   Result<> put_layer(const LayerRecord& record);          ///< replaces
   Result<> remove_layer(const std::string& chain_id);
+  /// After a syncfs that began at `before`: layers recorded in this boot until then are safe now.
+  Result<> settle_layers(const std::string& boot, WallNs before);
   Result<std::optional<LayerRecord>> layer(const std::string& chain_id);
   Result<std::vector<LayerRecord>> layers();
   /// Layers no image and no build cache entry needs, upper ones first.
