@@ -31,6 +31,7 @@ struct Service {
   engine::ContainerSpec spec;
   std::string fixed_name;               ///< container_name; "" = PROJECT-SERVICE-NUMBER
   std::string config_hash;              ///< over everything that makes a difference to a running container
+  bool generated_image = false;         ///< built and named by us: PROJECT-SERVICE (down --rmi local)
   std::vector<Dependency> depends_on;   ///< sorted by service; includes those implied by links, network_mode and their like
   bool operator==(const Service&) const = default;
 };

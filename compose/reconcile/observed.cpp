@@ -84,6 +84,7 @@ Desired desired_from(const Observed& observed) {
     service.replicas = static_cast<int>(indexes.size());
     service.spec = info.spec;
     service.config_hash = label_of(info.spec.labels, label::config_hash);
+    service.generated_image = info.spec.image == observed.project + "-" + name;
     service.depends_on = parse_depends_on(label_of(info.spec.labels, label::depends_on));
     desired.known_services.insert(name);
     desired.services.push_back(std::move(service));

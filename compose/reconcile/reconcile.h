@@ -37,6 +37,11 @@ struct Options {
   bool no_deps = false;                          ///< restart: leave dependents alone
 };
 
+struct Target {
+  std::string container, service;
+  int number = 0;
+};
+
 /// A plan and what there is to tell beside it.
 struct Decision {
   engine::Plan plan;
@@ -44,7 +49,7 @@ struct Decision {
   std::vector<std::string> warnings;             ///< one line each
   std::vector<std::string> orphans;              ///< containers left alone; the warning names them
   std::vector<std::string> changed_volumes;      ///< differ from the file and were kept (see recreate_volumes)
-  std::vector<std::string> containers;           ///< of the selected services as they will be, in the services' order
+  std::vector<Target> targets;                   ///< containers of the desired services as they will be, sorted by service and number
 };
 
 /// Errors: not_found   an external network or volume is missing; a service has no container to start
