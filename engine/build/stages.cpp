@@ -1,0 +1,185 @@
+#include "engine/build/stages.h"
+
+#include "engine/build/words.h"
+
+namespace engine::build {
+namespace {
+
+base::Error invalid(std::string message) { return base::make_error(base::ErrorKind::invalid, std::move(message)); }
+
+std::optional<std::string> in(const std::map<std::string, std::string>& map, const std::string& key) {
+  const auto found = map.find(key);
+  if (found == map.end()) return std::nullopt;
+  return found->second;
+}
+
+/// Values of the ARGs before the first FROM; each sees those above it.
+Result<> resolve_globals(StagePlan& plan, const std::vector<Command>& commands, const StageOptions& options, Span& where,
+                         char escape) {
+  std::map<std::string, std::string> seen = options.platform_args;
+  for (const auto& command : commands) {
+    where = command.span;
+    for (auto item : std::get<instr::Arg>(command.meaning).items) {
+      if (const auto given = in(options.args, item.key)) {
+        item.value = given;
+      } else if (item.value) {
+        ASSIGN_OR_RETURN(item.value, expand_word(*item.value, [&](const std::string& key) { return in(seen, key); }, {.escape = escape}));
+      } else {
+        item.value = in(options.platform_args, item.key);
+      }
+      if (item.value) seen[item.key] = *item.value;
+      plan.globals.push_back(std::move(item));
+    }
+  }
+  return {};
+}
+
+/// Variables are refused in --from: which stages are needed must be known before anything runs.
+Result<> note_need(const StagePlan& plan, Stage& stage, const std::string& from, const StageOptions& options) {
+  if (from.empty() || options.contexts.contains(from)) return {};
+  if (from.find('$') != std::string::npos)
+    return invalid("variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround");
+  const auto other = find_stage(plan, stage.index, from);
+  if (!other) return {};
+  if (*other == stage.index) return invalid("circular dependency detected on stage: " + (stage.name.empty() ? stage.shown : stage.name));
+  stage.needs.push_back(*other);
+  return {};
+}
+
+Result<> note_needs(const StagePlan& plan, Stage& stage, const StageOptions& options, Span& where) {
+  for (const auto& command : stage.commands) {
+    where = command.span;
+    if (const auto* copy = std::get_if<instr::Copy>(&command.meaning)) {
+      TRY(note_need(plan, stage, copy->from, options));
+    } else if (const auto* run = std::get_if<instr::Run>(&command.meaning)) {
+      for (const auto& text : run->mounts) {
+        const std::size_t at = ("," + text).find(",from=");
+        if (at == std::string::npos) continue;
+        const std::size_t start = at + 5;
+        TRY(note_need(plan, stage, text.substr(start, text.find(',', start) - start), options));
+      }
+    }
+  }
+  return {};
+}
+
+Result<> resolve_base(StagePlan& plan, Stage& stage, const StageOptions& options, char escape) {
+  std::map<std::string, std::string> values = options.platform_args;
+  for (const auto& item : plan.globals)
+    if (item.value) values[item.key] = *item.value;
+  const Lookup lookup = [&](const std::string& key) { return in(values, key); };
+  ASSIGN_OR_RETURN(stage.base, expand_word(stage.from.image, lookup, {.escape = escape}));
+  if (stage.base.empty()) return invalid("base name (" + stage.from.image + ") should not be blank");
+  ASSIGN_OR_RETURN(stage.platform, expand_word(stage.from.platform, lookup, {.escape = escape}));
+  if (!stage.from.platform.empty() && stage.platform.empty())
+    return invalid("empty platform value from expression " + stage.from.platform);
+  if (options.contexts.contains(lower(stage.base)) || options.contexts.contains(stage.base)) return {};
+  for (std::size_t i = stage.index; i-- > 0;) {
+    if (plan.stages[i].name.empty() || plan.stages[i].name != lower(stage.base)) continue;
+    stage.base_stage = i;
+    stage.needs.push_back(i);
+    break;
+  }
+  return {};
+}
+
+/// Depth-first: marks what the target needs and refuses cycles.
+Result<> mark(StagePlan& plan, std::size_t index, std::vector<int>& state) {
+  if (state[index] == 2) return {};
+  if (state[index] == 1) return invalid("circular dependency detected on stage: " + plan.stages[index].shown);
+  state[index] = 1;
+  for (const std::size_t other : plan.stages[index].needs) TRY(mark(plan, other, state));
+  state[index] = 2;
+  plan.needed[index] = true;
+  return {};
+}
+
+Result<> choose_target(StagePlan& plan, const std::string& target) {
+  plan.target = plan.stages.size() - 1;
+  if (target.empty()) return {};
+  for (std::size_t i = plan.stages.size(); i-- > 0;) {
+    if (plan.stages[i].name != lower(target)) continue;
+    plan.target = i;
+    return {};
+  }
+  return invalid("target stage \"" + target + "\" could not be found");
+}
+
+}  // namespace
+
+std::optional<std::size_t> find_stage(const StagePlan& plan, std::size_t of, const std::string& name) {
+  const std::string wanted = lower(name);
+  // An earlier one of that name before a later one; the nearest wins among duplicates.
+  for (std::size_t i = of; i-- > 0;)
+    if (plan.stages[i].name == wanted) return i;
+  for (std::size_t i = of; i < plan.stages.size(); ++i)
+    if (plan.stages[i].name == wanted) return i;
+  if (wanted.empty() || wanted.size() > 6 || wanted.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  const std::size_t number = std::stoul(wanted);
+  return number < of ? std::optional(number) : std::nullopt;
+}
+
+std::map<std::string, std::string> platform_arguments(const std::string& target, const std::string& build) {
+  std::map<std::string, std::string> args;
+  for (const auto& [prefix, platform] : {std::pair<std::string, std::string>("TARGET", target), {"BUILD", build}}) {
+    std::string rest = platform;
+    args[prefix + "PLATFORM"] = platform;
+    for (const char* part : {"OS", "ARCH", "VARIANT"}) {
+      const std::size_t slash = rest.find('/');
+      args[prefix + part] = rest.substr(0, slash);
+      rest = slash == std::string::npos ? "" : rest.substr(slash + 1);
+    }
+  }
+  return args;
+}
+
+bool is_proxy_argument(const std::string& name) {
+  static const std::set<std::string> names = {"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"};
+  return names.contains(name) || (names.contains(upper(name)) && name == lower(name));
+}
+
+Result<StagePlan> plan_stages(const Dockerfile& file, const StageOptions& options, Span& where) {
+  StagePlan plan;
+  std::vector<Command> globals;
+  for (const auto& instruction : file.instructions) {
+    where = instruction.span;
+    auto command = understand(instruction, file.escape);
+    if (!command) {
+      auto error = std::move(command).error();
+      error.context.push_back("dockerfile parse error on line " + std::to_string(instruction.span.first));
+      return error;
+    }
+    if (auto* from = std::get_if<instr::From>(&command->meaning)) {
+      Stage stage;
+      stage.index = plan.stages.size();
+      stage.name = from->name;
+      stage.from = *from;
+      stage.span = command->span;
+      stage.original = command->original;
+      plan.stages.push_back(std::move(stage));
+    } else if (plan.stages.empty()) {
+      if (!std::holds_alternative<instr::Arg>(command->meaning))
+        return invalid("dockerfile parse error on line " + std::to_string(instruction.span.first) + ": no build stage in current context");
+      globals.push_back(std::move(*command));
+    } else {
+      plan.stages.back().commands.push_back(std::move(*command));
+    }
+  }
+  where = {};
+  if (plan.stages.empty()) return invalid("no build stage in current context: the Dockerfile has no FROM");
+  TRY(resolve_globals(plan, globals, options, where, file.escape));
+  for (auto& stage : plan.stages) {
+    where = stage.span;
+    stage.shown = !stage.name.empty() ? stage.name : plan.stages.size() > 1 ? "stage-" + std::to_string(stage.index) : "";
+    TRY(resolve_base(plan, stage, options, file.escape));
+  }
+  for (auto& stage : plan.stages) TRY(note_needs(plan, stage, options, where));
+  where = {};
+  TRY(choose_target(plan, options.target));
+  plan.needed.assign(plan.stages.size(), false);
+  std::vector<int> state(plan.stages.size(), 0);
+  TRY(mark(plan, plan.target, state));
+  return plan;
+}
+
+}  // namespace engine::build

@@ -1,0 +1,52 @@
+#pragma once
+// Instructions → stages, and which of them a build needs.
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/build/instruction.h"
+
+namespace engine::build {
+
+struct Stage {
+  std::size_t index = 0;
+  std::string name;               ///< lower case; "" = unnamed
+  instr::From from;               ///< as written
+  std::string base;               ///< image with variables replaced
+  std::string platform;           ///< of FROM, variables replaced; "" = the target's
+  std::optional<std::size_t> base_stage;
+  Span span;
+  std::string original;
+  std::vector<Command> commands;
+  std::vector<std::size_t> needs; ///< stages that must be finished first: base, COPY --from, RUN --mount from
+  /// "builder", "stage-1"; "" for the only stage of a file when it has no name.
+  std::string shown;
+};
+
+struct StagePlan {
+  std::vector<instr::ArgItem> globals;   ///< ARG before the first FROM, values expanded and overridden
+  std::vector<Stage> stages;
+  std::size_t target = 0;
+  std::vector<bool> needed;              ///< by stage index
+};
+
+struct StageOptions {
+  std::string target;                                ///< "" = the last
+  std::map<std::string, std::string> args;           ///< --build-arg
+  std::map<std::string, std::string> platform_args;  ///< TARGETPLATFORM, BUILDARCH …
+  std::set<std::string> contexts;                    ///< additional contexts: they replace stages and images of that name
+};
+
+/// Errors: invalid (`where` names the lines): a bad instruction, no FROM, a cycle, an unknown target …
+Result<StagePlan> plan_stages(const Dockerfile& file, const StageOptions& options, Span& where);
+
+/// The stage `name` (or its number) means for instructions of stage `of`; nothing when it must be an image.
+std::optional<std::size_t> find_stage(const StagePlan& plan, std::size_t of, const std::string& name);
+
+/// TARGETPLATFORM, TARGETOS, TARGETARCH, TARGETVARIANT and the same with BUILD.
+std::map<std::string, std::string> platform_arguments(const std::string& target, const std::string& build);
+
+/// HTTP_PROXY and so on: usable without ARG, in neither history nor cache keys.
+bool is_proxy_argument(const std::string& name);
+
+}  // namespace engine::build
