@@ -54,6 +54,8 @@ class Journal {
   void begin(const Batch& batch);
   /// The batch is in the log, which is now `log_size` long. Gives the buffer space free.
   void commit(std::uint64_t log_size);
+  /// The noted batch is not in the log after all; its bytes stay pending.
+  void forget();
   /// A batch noted and never committed: to be redone. False when there is none.
   bool unfinished(Batch& batch) const;
 
