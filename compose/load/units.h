@@ -1,0 +1,28 @@
+#pragma once
+// Sizes, durations and numbers as Docker's libraries read and write them.
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace compose::load {
+
+/// "1.5g", "10 MB", "512" → bytes, binary multiples (docker/go-units RAMInBytes).
+std::optional<std::int64_t> parse_bytes(std::string_view text);
+
+/// "1h2m3.5s", "10ms", "1d" is refused (Go's time.ParseDuration). "0" needs no unit.
+std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
+/// "1m30s", "1.5s", "0s" (Go's Duration.String).
+std::string format_duration(std::chrono::nanoseconds duration);
+
+/// As Go prints a float: shortest digits that read back, without exponent between 1e-4 and `large`, else "1e+21".
+std::string format_real(double value, double large = 1e21);
+/// The shortest digits of the value in single precision.
+std::string format_real32(float value);
+
+/// [+-]digits, nothing else; nullopt out of range.
+std::optional<std::int64_t> parse_int(std::string_view text);
+std::optional<double> parse_double(std::string_view text);
+
+}  // namespace compose::load
