@@ -7,6 +7,10 @@ namespace {
 
 base::Error invalid(std::string message) { return base::make_error(base::ErrorKind::invalid, std::move(message)); }
 
+std::string shown_always(const Stage& stage) {
+  return stage.name.empty() ? "stage-" + std::to_string(stage.index) : stage.name;
+}
+
 std::optional<std::string> in(const std::map<std::string, std::string>& map, const std::string& key) {
   const auto found = map.find(key);
   if (found == map.end()) return std::nullopt;
@@ -41,7 +45,7 @@ Result<> note_need(const StagePlan& plan, Stage& stage, const std::string& from,
     return invalid("variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround");
   const auto other = find_stage(plan, stage.index, from);
   if (!other) return {};
-  if (*other == stage.index) return invalid("circular dependency detected on stage: " + (stage.name.empty() ? stage.shown : stage.name));
+  if (*other == stage.index) return invalid("circular dependency detected on stage: " + shown_always(stage));
   stage.needs.push_back(*other);
   return {};
 }
@@ -86,7 +90,7 @@ Result<> resolve_base(StagePlan& plan, Stage& stage, const StageOptions& options
 /// Depth-first: marks what the target needs and refuses cycles.
 Result<> mark(StagePlan& plan, std::size_t index, std::vector<int>& state) {
   if (state[index] == 2) return {};
-  if (state[index] == 1) return invalid("circular dependency detected on stage: " + plan.stages[index].shown);
+  if (state[index] == 1) return invalid("circular dependency detected on stage: " + shown_always(plan.stages[index]));
   state[index] = 1;
   for (const std::size_t other : plan.stages[index].needs) TRY(mark(plan, other, state));
   state[index] = 2;
@@ -116,7 +120,7 @@ std::optional<std::size_t> find_stage(const StagePlan& plan, std::size_t of, con
     if (plan.stages[i].name == wanted) return i;
   if (wanted.empty() || wanted.size() > 6 || wanted.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
   const std::size_t number = std::stoul(wanted);
-  return number < of ? std::optional(number) : std::nullopt;
+  return number < plan.stages.size() ? std::optional(number) : std::nullopt;
 }
 
 std::map<std::string, std::string> platform_arguments(const std::string& target, const std::string& build) {

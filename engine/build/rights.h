@@ -1,0 +1,51 @@
+#pragma once
+// Owners and modes as --chown, --chmod and USER write them.
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace engine::build {
+
+using base::Result;
+
+struct Owner {
+  std::uint32_t uid = 0, gid = 0;
+};
+
+/// --chown: "name", "name:group", "10", "10:20". Names are looked up in /etc/passwd and /etc/group below `root`.
+/// A name alone has its primary group; a number alone is its own group. Error invalid: unknown name.
+Result<Owner> parse_owner(base::Fd root, const std::string& text);
+
+/// Who a RUN is.
+struct Account {
+  std::uint32_t uid = 0, gid = 0;
+  std::vector<std::uint32_t> groups;  ///< supplementary
+  std::string home = "/";
+};
+/// USER: "", "name", "uid", either with ":group". A number without an entry is fine: group 0, home "/".
+Result<Account> find_account(base::Fd root, const std::string& user);
+
+/// --chmod: "0640", "755" or symbolic "u=rwX,go-w".
+class ModeChange {
+ public:
+  /// Error invalid.
+  static Result<ModeChange> parse(const std::string& text);
+  [[nodiscard]] std::uint32_t apply(std::uint32_t mode, bool is_directory) const;
+
+ private:
+  struct Clause {
+    std::uint32_t who = 0;    ///< 0700 | 070 | 07
+    char operation = '=';
+    std::uint32_t bits = 0;   ///< rwx in every triple
+    bool conditional_x = false;
+    std::uint32_t special = 0;
+  };
+  std::optional<std::uint32_t> absolute_;
+  std::vector<Clause> clauses_;
+};
+
+}  // namespace engine::build
