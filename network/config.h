@@ -38,6 +38,7 @@ struct NetworkConfig {
   bool isolate_ports = false; ///< com.docker.network.bridge.enable_icc=false: containers cannot reach each other
   bool masquerade = true;     ///< com.docker.network.bridge.enable_ip_masquerade
   std::string host_binding;   ///< com.docker.network.bridge.host_binding_ipv4: default host address of published ports
+  std::string bridge_name;    ///< com.docker.network.bridge.name, inside the network's namespace; "" = "br0"
   std::string interface_prefix;  ///< com.docker.network.container_iface_prefix; "" = "eth"
   std::string parent;         ///< macvlan, ipvlan: the host's interface
   std::string mode;           ///< macvlan: bridge|vepa|private|passthru; ipvlan: l2|l3|l3s

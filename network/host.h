@@ -36,7 +36,8 @@ class HostNetwork {
   base::Result<> watch(boost::asio::io_context& io);
   void stop_watching();
 
-  /// What the host can reach, as prefixes; default routes and our own uplinks left out. For InUse::routes.
+  /// What the host can reach, as prefixes, default routes left out. Uplinks of every engine on the machine are among them,
+  /// so two engines with separate stores do not choose the same. For InUse::routes.
   static base::Result<std::vector<std::string>> routes();
   /// MTU of the IPv4 default route, else of the IPv6 one, else 1500.
   static base::Result<int> mtu();

@@ -54,6 +54,9 @@ class Network {
   std::unique_ptr<State> state_;
 };
 
+/// Deletes an interface of a container that lives on (disconnecting it, macvlan and ipvlan too); missing is success.
+base::Result<> remove_interface(base::Fd container, const std::string& name);
+
 /// Moves the default routes of a container (after its gateway network was disconnected). Empty = remove that family's.
 base::Result<> set_default_routes(base::Fd container, const std::string& gateway4, const std::string& gateway6);
 

@@ -1,0 +1,194 @@
+// Interfaces of containers.
+#include <linux/rtnetlink.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+
+#include "base/sys.h"
+#include "network/netns.h"
+#include "network/network_state.h"
+
+namespace network {
+namespace {
+
+using base::ErrorKind;
+using base::make_error;
+
+/// The network's end of an endpoint's veth: found again from the id alone.
+std::string port_name(const std::string& id) {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (const char c : id) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
+  std::array<char, 16> out{};
+  (void)std::snprintf(out.data(), out.size(), "p%014llx",
+                      static_cast<unsigned long long>(hash & 0xffffffffffffffULL));
+  return out.data();
+}
+
+struct Plan {
+  std::string interface_name, mac;
+  std::vector<Prefix> addresses;
+  std::optional<Address> gateway4, gateway6;
+  bool v6 = false;
+};
+
+base::Result<std::optional<Address>> optional_address(const std::string& text) {
+  if (text.empty()) return std::optional<Address>();
+  ASSIGN_OR_RETURN(const auto address, Address::parse(text));
+  return std::optional<Address>(address);
+}
+
+std::string mac_from(const EndpointConfig& endpoint) {
+  std::array<char, 18> out{};
+  if (auto prefix = Prefix::parse(endpoint.ipv4); prefix && !prefix->is_v6()) {
+    const auto value = prefix->address().v4_host_order();
+    (void)std::snprintf(out.data(), out.size(), "02:42:%02x:%02x:%02x:%02x", value >> 24, (value >> 16) & 0xff,
+                        (value >> 8) & 0xff, value & 0xff);
+    return out.data();
+  }
+  std::uint32_t hash = 0x811c9dc5;
+  for (const char c : endpoint.id + endpoint.ipv6) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x01000193;
+  (void)std::snprintf(out.data(), out.size(), "02:44:%02x:%02x:%02x:%02x", hash >> 24, (hash >> 16) & 0xff,
+                      (hash >> 8) & 0xff, hash & 0xff);
+  return out.data();
+}
+
+base::Result<Plan> plan_endpoint(const EndpointConfig& endpoint) {
+  Plan plan;
+  plan.mac = endpoint.mac.empty() ? mac_from(endpoint) : endpoint.mac;
+  TRY(netlink::parse_mac(plan.mac));
+  for (const auto& text : {endpoint.ipv4, endpoint.ipv6}) {
+    if (text.empty()) continue;
+    ASSIGN_OR_RETURN(const auto prefix, Prefix::parse(text));
+    plan.addresses.push_back(prefix);
+  }
+  for (const auto& text : endpoint.link_local_ips) {
+    ASSIGN_OR_RETURN(auto prefix, Prefix::parse(text));
+    if (text.find('/') == std::string::npos) prefix = Prefix(prefix.address(), prefix.is_v6() ? 64 : 16);
+    plan.addresses.push_back(prefix);
+  }
+  for (const auto& prefix : plan.addresses) plan.v6 = plan.v6 || prefix.is_v6();
+  ASSIGN_OR_RETURN(plan.gateway4, optional_address(endpoint.gateway4));
+  ASSIGN_OR_RETURN(plan.gateway6, optional_address(endpoint.gateway6));
+  return plan;
+}
+
+base::Result<std::string> choose_name(netlink::Socket& socket, const EndpointConfig& endpoint,
+                                      const std::string& prefix) {
+  ASSIGN_OR_RETURN(const auto links, socket.links());
+  const auto taken = [&](const std::string& name) {
+    for (const auto& link : links)
+      if (link.name == name) return true;
+    return false;
+  };
+  if (!endpoint.interface_name.empty()) {
+    if (taken(endpoint.interface_name))
+      return make_error(ErrorKind::exists, "interface " + endpoint.interface_name + " exists already in the container");
+    return endpoint.interface_name;
+  }
+  for (int number = 0;; ++number)
+    if (auto name = prefix + std::to_string(number); !taken(name)) return name;
+}
+
+void add_default(netlink::Batch& batch, const std::optional<Address>& gateway, int interface) {
+  if (!gateway) return;
+  batch.add_route({.v6 = gateway->is_v6(), .gateway = gateway, .interface = interface, .replace = true});
+}
+
+/// Inside the container's namespace.
+base::Result<> configure(netlink::Socket& socket, const Plan& plan) {
+  ASSIGN_OR_RETURN(const auto link, socket.link(plan.interface_name));
+  const auto conf = "net/ipv6/conf/" + plan.interface_name + "/";
+  if (plan.v6 || !read_sysctl(conf + "disable_ipv6").empty()) {
+    TRY(write_sysctl(conf + "accept_ra", "0"));
+    TRY(write_sysctl(conf + "disable_ipv6", plan.v6 ? "0" : "1"));
+  }
+  netlink::Batch batch;
+  for (const auto& address : plan.addresses) batch.add_address(link.index, address);
+  if (!link.up) batch.set_up(link.index);
+  add_default(batch, plan.gateway4, link.index);
+  add_default(batch, plan.gateway6, link.index);
+  return socket.run(batch);
+}
+
+}  // namespace
+
+base::Result<Endpoint> Network::attach(base::Fd container, const EndpointConfig& endpoint) {
+  ASSIGN_OR_RETURN(auto plan, plan_endpoint(endpoint).with("network " + config().name));
+  const std::lock_guard guard(state_->mutex);
+  const auto port = port_name(endpoint.id);
+  bool made = false;
+  const auto work = [&]() -> base::Result<> {
+    ASSIGN_OR_RETURN(auto inner, netlink::Socket::open());
+    netlink::Batch batch;
+    if (state_->bridged()) batch.remove_link(port);
+    TRY(state_->socket.run(batch));
+    const std::string prefix = config().interface_prefix.empty() ? "eth" : config().interface_prefix;
+    ASSIGN_OR_RETURN(plan.interface_name, choose_name(inner, endpoint, prefix));
+    netlink::Batch create;
+    if (state_->bridged()) {
+      create.add_veth({.name = port, .mtu = state_->mtu, .master = state_->bridge, .peer_name = plan.interface_name,
+                       .peer_mac = plan.mac, .peer_netns = container});
+    } else {
+      ASSIGN_OR_RETURN(const auto parent, state_->socket.link(config().parent));
+      create.add_vlan({.name = plan.interface_name, .kind = config().driver, .mode = config().mode,
+                       .mac = endpoint.mac, .parent = parent.index, .mtu = state_->mtu, .netns = container});
+    }
+    TRY(state_->socket.run(create));
+    made = true;
+    if (state_->bridged() && config().isolate_ports) {
+      ASSIGN_OR_RETURN(const auto link, state_->socket.link(port));
+      netlink::Batch isolate;
+      isolate.isolate_port(link.index);
+      TRY(state_->socket.run(isolate));
+    }
+    return configure(inner, plan);
+  };
+  if (auto done = in_netns(container, work); !done) {
+    if (made) {
+      // The container's end: deleting it takes a veth's other end along.
+      (void)remove_interface(container, plan.interface_name).has_value();
+    }
+    return std::move(done).with("attaching to network " + config().name).error();
+  }
+  return Endpoint{plan.interface_name, plan.mac};
+}
+
+base::Result<> Network::detach(const std::vector<std::string>& endpoint_ids) {
+  if (endpoint_ids.empty() || !state_->bridged()) return {};
+  const std::lock_guard guard(state_->mutex);
+  netlink::Batch batch;
+  if (endpoint_ids.size() == 1) {
+    batch.remove_link(port_name(endpoint_ids.front()));
+    return state_->socket.run(batch);
+  }
+  // The kernel waits for readers once for a whole group, and once for each link otherwise (some 10 ms).
+  static std::atomic<unsigned> next_group{0};
+  const unsigned group = 0x63700000U + (next_group++ & 0xffffU);
+  for (const auto& id : endpoint_ids) batch.set_group(port_name(id), group);
+  batch.remove_group(group);
+  return state_->socket.run(batch);
+}
+
+base::Result<> remove_interface(base::Fd container, const std::string& name) {
+  ASSIGN_OR_RETURN(auto socket, netlink::Socket::open(container));
+  netlink::Batch batch;
+  batch.remove_link(name);
+  return socket.run(batch);
+}
+
+base::Result<> set_default_routes(base::Fd container, const std::string& gateway4, const std::string& gateway6) {
+  ASSIGN_OR_RETURN(auto socket, netlink::Socket::open(container));
+  ASSIGN_OR_RETURN(const auto routes, socket.routes());
+  netlink::Batch batch;
+  for (const bool v6 : {false, true}) {
+    ASSIGN_OR_RETURN(const auto gateway, optional_address(v6 ? gateway6 : gateway4));
+    for (const auto& route : routes)
+      if (!route.destination && route.v6 == v6 && route.table == RT_TABLE_MAIN && route.interface != 0)
+        batch.remove_route({.v6 = v6, .interface = route.interface, .metric = route.metric});
+    if (gateway) batch.add_route({.v6 = v6, .gateway = gateway});
+  }
+  return socket.run(batch);
+}
+
+}  // namespace network

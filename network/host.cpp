@@ -1,0 +1,299 @@
+#include "network/host.h"
+
+#include <linux/rtnetlink.h>
+#include <sys/file.h>
+
+#include <algorithm>
+
+#include "base/sys.h"
+#include "network/host_state.h"
+#include "network/rules.h"
+
+namespace network {
+
+base::Result<HostLock> HostLock::take() {
+  ASSIGN_OR_RETURN(auto fd, base::sys::open("/proc/self/ns/net", O_RDONLY));
+  TRY(base::sys::wrap("lock the network namespace", ::flock(fd.number(), LOCK_EX)));
+  return HostLock(std::move(fd));
+}
+
+std::string read_sysctl(const std::string& name) {
+  auto text = base::sys::read_file("/proc/sys/" + name);
+  if (!text) return {};
+  while (!text->empty() && text->back() == '\n') text->pop_back();
+  return *text;
+}
+
+base::Result<> write_sysctl(const std::string& name, const std::string& value) {
+  if (read_sysctl(name) == value) return {};
+  return base::sys::write_file("/proc/sys/" + name, value);
+}
+
+std::string entry_changes(const Entries& present, const Entries& wanted) {
+  std::string out;
+  for (const auto& [map, pairs] : wanted) {
+    const auto have = present.find(map);
+    for (const auto& [key, value] : pairs) {
+      const std::string element = " element inet compose " + map + " { " + key;
+      if (have != present.end()) {
+        const auto found = have->second.find(key);
+        if (found != have->second.end() && found->second == value) continue;
+        if (found != have->second.end()) out += "delete" + element + " : " + found->second + " }\n";
+      }
+      out += "add" + element + " : " + value + " }\n";
+    }
+  }
+  return out;
+}
+
+std::string entry_removals(const Entries& present, const Entries& keys) {
+  std::string out;
+  for (const auto& [map, pairs] : keys) {
+    const auto have = present.find(map);
+    if (have == present.end()) continue;
+    for (const auto& [key, value] : pairs)
+      if (const auto found = have->second.find(key); found != have->second.end())
+        out += "delete element inet compose " + map + " { " + key + " : " + found->second + " }\n";
+  }
+  return out;
+}
+
+HostNetwork::HostNetwork(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+base::Result<std::unique_ptr<HostNetwork>> HostNetwork::open(const Pools& pools) {
+  ASSIGN_OR_RETURN(auto nft, Nft::open());
+  ASSIGN_OR_RETURN(auto socket, netlink::Socket::open());
+  return std::unique_ptr<HostNetwork>(
+      new HostNetwork(std::make_unique<State>(pools, std::move(nft), std::move(socket))));
+}
+
+namespace {
+
+bool is_uplink(const netlink::Link& link) { return uplink_address(link.name).has_value(); }
+
+bool any_uplink(const std::vector<netlink::Link>& links) { return std::any_of(links.begin(), links.end(), is_uplink); }
+
+/// Interfaces through which packets for our networks may come in: all that carry routes, but loopback and uplinks.
+std::set<std::string> outward_interfaces(const std::vector<netlink::Link>& links,
+                                         const std::vector<netlink::RouteEntry>& routes, bool v6) {
+  std::set<std::string> out;
+  for (const auto& route : routes) {
+    if (route.v6 != v6 || route.table != RT_TABLE_MAIN) continue;
+    for (const auto& link : links)
+      if (link.index == route.interface && link.name != "lo" && !is_uplink(link)) out.insert(link.name);
+  }
+  return out;
+}
+
+std::string set_elements(const std::string& set, const std::set<std::string>& names) {
+  std::string out;
+  for (const auto& name : names) out += "add element inet compose " + set + " { \"" + name + "\" }\n";
+  return out;
+}
+
+}  // namespace
+
+base::Result<> HostNetwork::ensure() {
+  const std::lock_guard guard(state_->mutex);
+  ASSIGN_OR_RETURN(const auto lock, HostLock::take());
+  return state_->ensure_locked();
+}
+
+base::Result<> HostNetwork::State::ensure_locked() {
+  ASSIGN_OR_RETURN(const auto links, socket.links());
+  if (!any_uplink(links)) return {};
+  ASSIGN_OR_RETURN(auto table, ensure_table());
+  TRY(drop_stale(table, links));
+  if (const auto changes = entry_changes(table.maps, entries); !changes.empty()) TRY(nft.run(changes));
+  ASSIGN_OR_RETURN(const auto routes, socket.routes());
+  TRY(open_forwarding(links, routes));
+  TRY(open_forwarding6(links, routes));
+  TRY(route_subnets(links, routes));
+  return accept_in_foreign_chains(nft);
+}
+
+base::Result<NftTable> HostNetwork::State::ensure_table() {
+  ASSIGN_OR_RETURN(auto table, read_table(nft));
+  if (table.rules.empty() || table.rules != good_rules) {
+    const auto text = host_rules(pools.uplinks, pools.uplinks6);
+    auto applied = nft.run(text);
+    // Another version of ours declared its maps otherwise; its processes put their entries back when they notice.
+    if (!applied) applied = nft.run("table inet compose\ndelete table inet compose\n" + text);
+    if (!applied) return std::move(applied).error();
+    // After a flush the table has forgotten which interfaces we opened; we have not.
+    if (table.rules.empty() && !(opened4.empty() && opened6.empty()))
+      TRY(nft.run(set_elements("opened4", opened4) + set_elements("opened6", opened6)));
+    ASSIGN_OR_RETURN(table, read_table(nft));
+    good_rules = table.rules;
+  }
+  opened4 = {table.sets["opened4"].begin(), table.sets["opened4"].end()};
+  opened6 = {table.sets["opened6"].begin(), table.sets["opened6"].end()};
+  return table;
+}
+
+base::Result<> HostNetwork::State::drop_stale(NftTable& table, const std::vector<netlink::Link>& links) {
+  std::set<std::string> alive;
+  for (const auto& link : links)
+    if (const auto address = uplink_address(link.name)) alive.insert(address->text());
+  std::string commands;
+  for (const char* map : {"ports4", "ports4_at"})
+    for (auto it = table.maps[map].begin(); it != table.maps[map].end();) {
+      if (alive.contains(it->second.substr(0, it->second.find(' ')))) {
+        ++it;
+        continue;
+      }
+      commands += std::string("delete element inet compose ") + map + " { " + it->first + " : " + it->second + " }\n";
+      it = table.maps[map].erase(it);
+    }
+  if (!commands.empty()) TRY(nft.run(commands));
+  return {};
+}
+
+base::Result<> HostNetwork::State::open_forwarding(const std::vector<netlink::Link>& links,
+                                                   const std::vector<netlink::RouteEntry>& routes) {
+  const auto knob = [](const std::string& name) { return "net/ipv4/conf/" + name + "/forwarding"; };
+  for (const auto& link : links)
+    if (is_uplink(link)) TRY(write_sysctl(knob(link.name), "1"));
+  if (read_sysctl("net/ipv4/ip_forward") == "1") {
+    // Somebody made this host a router; what he forwards is not ours to stop.
+    if (!opened4.empty()) TRY(nft.run("flush set inet compose opened4"));
+    opened4.clear();
+    return {};
+  }
+  for (const auto& name : outward_interfaces(links, routes, false)) {
+    if (read_sysctl(knob(name)) != "0") continue;
+    // First the guard, then the door.
+    TRY(nft.run(set_elements("opened4", {name})));
+    opened4.insert(name);
+    TRY(write_sysctl(knob(name), "1"));
+  }
+  return {};
+}
+
+base::Result<> HostNetwork::State::open_forwarding6(const std::vector<netlink::Link>& links,
+                                                    const std::vector<netlink::RouteEntry>& routes) {
+  if (std::none_of(networks.begin(), networks.end(), [](const auto& entry) { return entry.second.v6; })) return {};
+  // Linux 6.17 has a switch for each interface; before, only the machine-wide one counts (ip6_forward()).
+  const bool each = !read_sysctl("net/ipv6/conf/lo/force_forwarding").empty();
+  if (read_sysctl("net/ipv6/conf/all/forwarding") == "1" && (each || opened6.empty())) {
+    if (!opened6.empty()) TRY(nft.run("flush set inet compose opened6"));
+    opened6.clear();
+    return {};
+  }
+  const auto outward = outward_interfaces(links, routes, true);
+  if (each) {
+    for (const auto& link : links)
+      if (is_uplink(link)) TRY(write_sysctl("net/ipv6/conf/" + link.name + "/force_forwarding", "1"));
+    for (const auto& name : outward) {
+      const auto knob = "net/ipv6/conf/" + name + "/force_forwarding";
+      if (read_sysctl(knob) != "0") continue;
+      TRY(nft.run(set_elements("opened6", {name})));
+      opened6.insert(name);
+      TRY(write_sysctl(knob, "1"));
+    }
+    return {};
+  }
+  for (const auto& name : outward) {
+    // A router ignores router advertisements unless told 2: the host would lose its own default route.
+    if (read_sysctl("net/ipv6/conf/" + name + "/accept_ra") == "1")
+      TRY(write_sysctl("net/ipv6/conf/" + name + "/accept_ra", "2"));
+    if (opened6.insert(name).second) TRY(nft.run(set_elements("opened6", {name})));
+  }
+  return write_sysctl("net/ipv6/conf/all/forwarding", "1");
+}
+
+base::Result<> HostNetwork::State::route_subnets(const std::vector<netlink::Link>& links,
+                                                 const std::vector<netlink::RouteEntry>& routes) {
+  netlink::Batch batch;
+  for (const auto& [interface, known] : networks) {
+    const auto link = std::find_if(links.begin(), links.end(), [&](const auto& each) { return each.name == interface; });
+    const auto address = uplink_address(interface);
+    if (link == links.end() || !address) continue;
+    for (const auto& subnet : known.subnets) {
+      if (subnet.is_v6()) continue;
+      bool present = false, taken = false;
+      for (const auto& route : routes) {
+        if (!route.destination || route.table != RT_TABLE_MAIN || !route.destination->overlaps(subnet)) continue;
+        (route.interface == link->index ? present : taken) = true;
+      }
+      const netlink::RouteSpec route{.destination = subnet, .gateway = *address, .interface = link->index};
+      if (taken && present) batch.remove_route(route);
+      if (!taken && !present) batch.add_route(route);
+    }
+  }
+  return socket.run(batch);
+}
+
+base::Result<> HostNetwork::release_if_unused() {
+  const std::lock_guard guard(state_->mutex);
+  ASSIGN_OR_RETURN(const auto lock, HostLock::take());
+  ASSIGN_OR_RETURN(const auto links, state_->socket.links());
+  if (any_uplink(links)) return {};
+  ASSIGN_OR_RETURN(auto table, read_table(state_->nft));
+  if (table.rules.empty()) return {};
+  base::Result<> first;
+  const auto keep = [&first](base::Result<> result) {
+    if (!result && result.error().kind != base::ErrorKind::not_found && first) first = std::move(result);
+  };
+  // The door, then the guard. An interface that is gone needs no closing.
+  const auto close = [&](const std::string& knob) {
+    if (!read_sysctl(knob).empty()) keep(write_sysctl(knob, "0"));
+  };
+  for (const auto& name : table.sets["opened4"]) close("net/ipv4/conf/" + name + "/forwarding");
+  const bool each = !read_sysctl("net/ipv6/conf/lo/force_forwarding").empty();
+  if (!each && !table.sets["opened6"].empty()) close("net/ipv6/conf/all/forwarding");
+  for (const auto& name : table.sets["opened6"])
+    if (each) close("net/ipv6/conf/" + name + "/force_forwarding");
+  keep(leave_foreign_chains(state_->nft));
+  auto deleted = state_->nft.run("delete table inet compose");
+  if (!deleted) keep(std::move(deleted).error());
+  state_->opened4.clear();
+  state_->opened6.clear();
+  state_->entries.clear();
+  return first;
+}
+
+base::Result<std::vector<std::string>> HostNetwork::routes() {
+  ASSIGN_OR_RETURN(auto socket, netlink::Socket::open());
+  ASSIGN_OR_RETURN(const auto routes, socket.routes());
+  std::set<std::string> out;
+  for (const auto& route : routes) {
+    // The local table repeats the main one's addresses; link-local, multicast and loopback prefixes are in nobody's pool.
+    if (!route.destination || route.table == RT_TABLE_LOCAL || route.type != RTN_UNICAST) continue;
+    out.insert(route.destination->text());
+  }
+  return std::vector<std::string>(out.begin(), out.end());
+}
+
+base::Result<int> HostNetwork::mtu() {
+  ASSIGN_OR_RETURN(auto socket, netlink::Socket::open());
+  ASSIGN_OR_RETURN(const auto routes, socket.routes());
+  const netlink::RouteEntry* best = nullptr;
+  for (const auto& route : routes) {
+    if (route.destination || route.table != RT_TABLE_MAIN || route.interface == 0) continue;
+    if (!best || (best->v6 && !route.v6) || (best->v6 == route.v6 && route.metric < best->metric)) best = &route;
+  }
+  if (!best) return 1500;
+  if (best->mtu > 0) return best->mtu;
+  ASSIGN_OR_RETURN(const auto links, socket.links());
+  for (const auto& link : links)
+    if (link.index == best->interface) return link.mtu;
+  return 1500;
+}
+
+base::Result<std::vector<std::string>> HostNetwork::changes() {
+  const std::lock_guard guard(state_->mutex);
+  std::vector<std::string> out;
+  ASSIGN_OR_RETURN(const auto links, state_->socket.links());
+  for (const auto& link : links)
+    if (is_uplink(link)) out.push_back("interface " + link.name);
+  ASSIGN_OR_RETURN(auto table, read_table(state_->nft));
+  if (!table.rules.empty()) out.emplace_back("nftables table inet compose");
+  for (const auto& name : table.sets["opened4"]) out.push_back("IPv4 forwarding on " + name);
+  for (const auto& name : table.sets["opened6"]) out.push_back("IPv6 forwarding on " + name);
+  ASSIGN_OR_RETURN(const auto chains, foreign_chains_with_our_rules(state_->nft));
+  for (const auto& chain : chains) out.push_back("accept rules in chain " + chain);
+  return out;
+}
+
+}  // namespace network

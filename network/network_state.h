@@ -1,0 +1,31 @@
+#pragma once
+// What Network keeps. Internal to the room.
+#include <mutex>
+
+#include "base/unique_fd.h"
+#include "network/config.h"
+#include "network/host_state.h"
+#include "network/network.h"
+#include "network/rules.h"
+
+namespace network {
+
+struct Network::State {
+  State(HostNetwork& host_, NetworkConfig config_, base::UniqueFd netns_, Nft nft_, netlink::Socket socket_)
+      : host(&host_), config(std::move(config_)), netns(std::move(netns_)), nft(std::move(nft_)),
+        socket(std::move(socket_)) {}
+
+  HostNetwork* host;
+  NetworkConfig config;
+  base::UniqueFd netns;     ///< the network's namespace; for macvlan and ipvlan the host's
+  std::mutex mutex;         ///< guards nft and socket
+  Nft nft;
+  netlink::Socket socket;
+  int bridge = 0, mtu = 0;  ///< bridge: index in the namespace
+  std::optional<Uplink> uplink;
+
+  [[nodiscard]] bool bridged() const { return config.driver == "bridge"; }
+  [[nodiscard]] std::string bridge_name() const { return config.bridge_name.empty() ? "br0" : config.bridge_name; }
+};
+
+}  // namespace network

@@ -1,0 +1,55 @@
+#pragma once
+// Firewall rules through libnftables, in process. Internal to the room.
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace network {
+
+/// A libnftables context bound to one namespace. Thread: any; all contexts of the process take turns (libnftables has globals).
+class Nft {
+ public:
+  /// In the calling thread's namespace.
+  static base::Result<Nft> open();
+  static base::Result<Nft> open(base::Fd netns);
+  Nft(Nft&&) noexcept;
+  Nft& operator=(Nft&&) noexcept;
+  ~Nft();
+
+  /// Runs commands in nft's language as one transaction; what they print. The error carries nft's first line.
+  base::Result<std::string> run(const std::string& commands);
+  base::Result<std::string> run_json(const std::string& commands);
+
+ private:
+  struct Context;
+  explicit Nft(std::unique_ptr<Context> context);
+  std::unique_ptr<Context> context_;
+};
+
+/// A chain attached to a hook, as `list chains` shows it.
+struct NftChain {
+  std::string family, table, name, hook, policy;  ///< hook and policy are "" for chains without a hook
+};
+base::Result<std::vector<NftChain>> list_chains(Nft& nft);
+
+struct NftRule {
+  std::uint64_t handle = 0;
+  std::string comment;
+};
+base::Result<std::vector<NftRule>> list_rules(Nft& nft, const std::string& family, const std::string& table,
+                                              const std::string& chain);
+
+/// Table `inet compose` of one namespace. Elements as nft writes them ("tcp . 80" → "10.0.0.1 . 80").
+struct NftTable {
+  std::string rules;  ///< chains and rules in a canonical form, for comparison; "" = the table is missing
+  std::map<std::string, std::map<std::string, std::string>> maps;  ///< by map name
+  std::map<std::string, std::vector<std::string>> sets;            ///< by set name
+};
+/// A missing table is an empty NftTable, not an error.
+base::Result<NftTable> read_table(Nft& nft);
+
+}  // namespace network
