@@ -29,11 +29,14 @@ struct UnpackOptions {
   bool keep_owner = true;                 ///< false: everything belongs to uid, gid
   std::uint32_t uid = 0, gid = 0;
   UnpackLimits limits;
-  /// Bytes the archive's compressed form had so far, for progress; may be empty.
-  std::function<void(std::int64_t)> on_input;
+  /// Opens a file of the layers below, for hard links that reach down; may be empty. Called on another thread.
+  std::function<Result<base::UniqueFd>(const std::string& path)> open_below;
 };
 
+enum class Compression : std::uint8_t { none, gzip, zstd, other };
+
 struct Unpacked {
+  Compression compression = Compression::none;
   std::string diff_id;                    ///< sha256 of the uncompressed tar
   std::string input_digest;               ///< sha256 of the input as it came
   std::int64_t input_bytes = 0, tar_bytes = 0;
@@ -48,6 +51,8 @@ using ByteSource = std::function<Result<std::size_t>(std::span<char>)>;
 /// Errors: invalid (not an archive, truncated, an entry that tries to leave the root), exhausted (limits, disk), permission.
 /// On error the directory is left half filled: unpack into a fresh one and rename it.
 Result<Unpacked> unpack(const ByteSource& source, base::Fd root, const UnpackOptions& options);
+/// Only reads and hashes: what a transfer that keeps nothing needs, and a check of an archive.
+Result<Unpacked> digest_archive(const ByteSource& source);
 /// From a file or pipe.
 Result<Unpacked> unpack(base::Fd input, base::Fd root, const UnpackOptions& options);
 /// True when the first bytes look like something unpack() takes: what ADD unpacks and what it copies.
