@@ -1,0 +1,126 @@
+#include "compose/cli/cli.h"
+
+#include <csignal>
+#include <cstdlib>
+
+#include "compose/cli/context.h"
+#include "compose/cli/globals.h"
+#include "compose/cli/output.h"
+#include "compose/cli/verbs.h"
+#include "compose/reconcile/labels.h"
+
+namespace compose::cli {
+namespace {
+
+using base::Result;
+
+bool truthy(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && (std::string_view(value) == "1" || std::string_view(value) == "true");
+}
+
+Result<> set_globals(const Parsed& parsed) {
+  Globals& g = globals();
+  g.files = parsed.list("file");
+  g.env_files = parsed.list("env-file");
+  g.profiles = parsed.list("profile");
+  g.project_name = parsed.text("project-name");
+  g.project_directory = parsed.text("project-directory", parsed.text("workdir"));
+  const char* ansi = std::getenv("COMPOSE_ANSI");
+  g.ansi = parsed.text("ansi", parsed.on("no-ansi") ? "never" : ansi != nullptr ? ansi : "auto");
+  const char* progress = std::getenv("COMPOSE_PROGRESS");
+  g.progress = parsed.text("progress", progress != nullptr && *progress != 0 ? progress : "auto");
+  g.dry_run = parsed.on("dry-run");
+  g.compatibility = parsed.on("compatibility", truthy("COMPOSE_COMPATIBILITY"));
+  g.all_resources = parsed.on("all-resources");
+  const char* limit = std::getenv("COMPOSE_PARALLEL_LIMIT");
+  g.parallel = parsed.number("parallel").value_or(limit != nullptr ? std::atol(limit) : -1);
+  if (g.ansi != "never" && g.ansi != "always" && g.ansi != "auto" && g.ansi != "tty") {
+    return usage_error("unknown value \"" + g.ansi + "\" for --ansi");
+  }
+  for (const auto word : {"auto", "tty", "plain", "json", "quiet", "rawjson"}) {
+    if (g.progress == word) return {};
+  }
+  return usage_error("unsupported --progress value \"" + g.progress + "\"");
+}
+
+/// What Docker asks its plugins on start.
+int plugin_metadata() {
+  out("{\"SchemaVersion\":\"0.1.0\",\"Vendor\":\"compose\",\"Version\":\"" + std::string(reconcile::compatible_version) +
+      "\",\"ShortDescription\":\"Define and run multi-container applications\"}\n");
+  return 0;
+}
+
+int fail(const base::Error& error) {
+  if (!was_shown(error)) err(error.text() + "\n");
+  return 1;
+}
+
+Result<> check_arguments(const Verb& verb, std::size_t count) {
+  const std::string name = "\"compose " + std::string(verb.name) + "\"";
+  const auto plural = [](std::size_t n) { return std::to_string(n) + (n == 1 ? " argument" : " arguments"); };
+  if (verb.least == verb.most && count != verb.least) {
+    return usage_error(name + (verb.least == 0 ? " accepts no arguments" : " requires exactly " + plural(verb.least)));
+  }
+  if (count < verb.least) return usage_error(name + " requires at least " + plural(verb.least));
+  if (count > verb.most) return usage_error(name + " requires at most " + plural(verb.most));
+  return {};
+}
+
+Result<int> dispatch(std::span<const std::string> words) {
+  std::size_t used = 0;
+  ASSIGN_OR_RETURN(const Parsed root, parse(global_flags(), words, false, &used));
+  TRY(set_globals(root));
+  if (root.on("version")) return find_verb("version")->handler(Parsed{});
+  if (root.help || root.arguments.empty()) {
+    out(root_help());
+    return 0;
+  }
+  words = words.subspan(used);
+  if (words.front() == "help") {
+    const Verb* about = words.size() > 1 ? find_verb(words[1]) : nullptr;
+    out(about != nullptr ? verb_help(*about) : root_help());
+    return 0;
+  }
+  const Verb* verb = find_verb(words.front());
+  if (verb == nullptr) {
+    out(root_help());
+    return base::make_error(base::ErrorKind::invalid, "unknown docker command: \"compose " + words.front() + "\"");
+  }
+  if (verb->handler == nullptr) {
+    return base::make_error(base::ErrorKind::unsupported, "compose " + std::string(verb->name) + " " + std::string(verb->refused));
+  }
+  words = words.subspan(1);
+  if (verb->raw) {
+    Parsed all;
+    all.arguments.assign(words.begin(), words.end());
+    return verb->handler(all);
+  }
+  ASSIGN_OR_RETURN(const Parsed parsed, parse(verb->flags, words, verb->interspersed));
+  if (parsed.help) {
+    out(verb_help(*verb));
+    return 0;
+  }
+  TRY(check_arguments(*verb, parsed.arguments.size()));
+  if (parsed.on("dry-run")) globals().dry_run = true;
+  return verb->handler(parsed);
+}
+
+}  // namespace
+
+int run(std::vector<std::string> arguments) {
+  // A reader of ours that goes away must not kill us between two steps; writes to standard output notice it themselves.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::span<const std::string> words(arguments);
+  if (!words.empty()) words = words.subspan(1);
+  if (!words.empty() && words.front() == "docker-cli-plugin-metadata") return plugin_metadata();
+  const bool plugin_name = !arguments.empty() && std::filesystem::path(arguments.front()).filename() == "docker-compose";
+  if (plugin_name && !words.empty() && words.front() == "compose") {
+    globals().plugin = true;
+    words = words.subspan(1);
+  }
+  auto code = dispatch(words);
+  return code ? *code : fail(code.error());
+}
+
+}  // namespace compose::cli
