@@ -58,8 +58,8 @@ class Interpolation {
   void cast_boolean(Node& node, const Path& path) {
     std::string lower;
     for (const char c : node.text) lower += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    const bool truth = lower == "true" || lower == "1" || lower == "y" || lower == "yes" || lower == "on";
-    const bool lie = lower == "false" || lower == "0" || lower == "n" || lower == "no" || lower == "off";
+    const bool truth = lower == "true" || lower == "y" || lower == "yes" || lower == "on";
+    const bool lie = lower == "false" || lower == "n" || lower == "no" || lower == "off";
     if (!truth && !lie) {
       context_.error(node.at, path, "'" + node.text + "' is not a boolean");
       return;

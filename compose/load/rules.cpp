@@ -53,8 +53,7 @@ constexpr std::string_view ulimit_required[] = {"soft", "hard"};
 constexpr Object ulimit_object{.attributes = ulimit_rows, .required = ulimit_required};
 constexpr Rule ulimit_value{.key = "", .accepts = integer_ | string_ | map_, .form = Form::ulimit,
                             .object = &ulimit_object, .cast = Cast::integer, .merge = Merge::ulimit};
-constexpr Rule ulimits_row{.key = "ulimits", .accepts = map_, .form = Form::map, .value = &ulimit_value,
-                           .key_pattern = "lower"};
+constexpr Rule ulimits_row{.key = "ulimits", .accepts = map_, .form = Form::map, .value = &ulimit_value};
 
 constexpr Rule file_reference_rows[] = {
     {.key = "source"},
@@ -263,7 +262,7 @@ constexpr Object credential_object{.attributes = credential_rows};
 constexpr Rule dependency_rows[] = {
     {.key = "condition", .choices = "service_started|service_healthy|service_completed_successfully"},
     flag_row("restart", Cast::boolean),
-    {.key = "required", .accepts = boolean_, .form = Form::boolean_kept, .cast = Cast::boolean},
+    {.key = "required", .accepts = boolean_, .form = Form::boolean_kept},
 };
 constexpr std::string_view dependency_required[] = {"condition"};
 constexpr Object dependency_object{.attributes = dependency_rows, .required = dependency_required};

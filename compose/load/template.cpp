@@ -95,7 +95,9 @@ class Replacer {
         if (!expand(braced, out, depth)) return false;
         i = dollar + braced.size;
       } else if (const auto name = read_name(rest, 1); !name.empty()) {
-        if (!expand({.name = name}, out, depth)) return false;
+        Braced plain;
+        plain.name = name;
+        if (!expand(plain, out, depth)) return false;
         i = dollar + 1 + name.size();
       } else {
         out += '$';
@@ -164,7 +166,8 @@ void collect(std::string_view text, std::vector<Variable>& out, std::size_t dept
         i += 2;
         continue;
       }
-      Variable variable{.name = std::string(braced.name)};
+      Variable variable;
+      variable.name = braced.name;
       if (braced.op == Operator::default_) variable.default_value = braced.operand;
       if (braced.op == Operator::alternate) variable.alternate = braced.operand;
       variable.required = braced.op == Operator::required;
@@ -173,7 +176,7 @@ void collect(std::string_view text, std::vector<Variable>& out, std::size_t dept
       i += braced.size;
     } else {
       const auto name = read_name(rest, 1);
-      if (!name.empty()) out.push_back({.name = std::string(name)});
+      if (!name.empty()) out.push_back({std::string(name), "", "", false});
       i += 1 + name.size();
     }
     if (i >= text.size()) break;

@@ -1,0 +1,218 @@
+#include "compose/load/merge.h"
+
+#include <algorithm>
+
+#include "compose/load/units.h"
+
+namespace compose::load {
+
+std::string scalar_text(const Node& node) {
+  switch (node.kind) {
+    case Kind::boolean: return node.boolean ? "true" : "false";
+    case Kind::integer: return std::to_string(node.integer);
+    case Kind::real: return format_real(node.number);
+    case Kind::string: return node.text;
+    default: return "";
+  }
+}
+
+bool same_value(const Node& a, const Node& b) {
+  const auto numeric = [](const Node& n) { return n.kind == Kind::integer || n.kind == Kind::real; };
+  if (numeric(a) && numeric(b)) {
+    const auto value = [](const Node& n) { return n.kind == Kind::integer ? static_cast<double>(n.integer) : n.number; };
+    return value(a) == value(b);
+  }
+  if (a.kind != b.kind) return false;
+  switch (a.kind) {
+    case Kind::null: return true;
+    case Kind::boolean: return a.boolean == b.boolean;
+    case Kind::string: return a.text == b.text;
+    case Kind::sequence:
+      return std::equal(a.items.begin(), a.items.end(), b.items.begin(), b.items.end(), same_value);
+    case Kind::mapping:
+      return a.entries.size() == b.entries.size() && std::all_of(a.entries.begin(), a.entries.end(), [&](const Entry& e) {
+               const Node* other = b.find(e.key);
+               return other != nullptr && same_value(e.value, *other);
+             });
+    default: return false;
+  }
+}
+
+Node as_sequence(Node node) {
+  if (node.is_sequence()) return node;
+  Node list = Node::make_sequence(node.at);
+  list.directive = node.directive;
+  if (node.is_mapping()) {
+    std::sort(node.entries.begin(), node.entries.end(), [](const Entry& a, const Entry& b) { return a.key < b.key; });
+    for (Entry& entry : node.entries) {
+      if (entry.value.directive == Directive::reset) continue;
+      std::string text = entry.key;
+      if (!entry.value.is_null()) text += "=" + scalar_text(entry.value);
+      list.items.push_back(Node::make_string(std::move(text), entry.key_at));
+    }
+  } else if (!node.is_null()) {
+    list.items.push_back(std::move(node));
+  }
+  return list;
+}
+
+namespace {
+
+template <class Default>
+Node list_as_mapping(Node node, Default value_for) {
+  if (!node.is_sequence()) return node;
+  Node map = Node::make_mapping(node.at);
+  map.directive = node.directive;
+  for (const Node& item : node.items)
+    if (item.is_string()) map.at_key(item.text, item.at) = value_for(item.at);
+  return map;
+}
+
+}  // namespace
+
+Node names_as_mapping(Node node) {
+  return list_as_mapping(std::move(node), [](Position at) { return Node::make_null(at); });
+}
+
+Node dependencies_as_mapping(Node node) {
+  return list_as_mapping(std::move(node), [](Position at) {
+    Node dependency = Node::make_mapping(at);
+    dependency.at_key("condition", at) = Node::make_string("service_started", at);
+    dependency.at_key("required", at) = Node::make_boolean(true, at);
+    return dependency;
+  });
+}
+
+namespace {
+
+void merge_mappings(Context& context, Node& base, Node over, const Rule* rule, const Path& path) {
+  for (Entry& entry : over.entries) {
+    Node* mine = base.find(entry.key);
+    if (mine == nullptr) {
+      base.entries.push_back(std::move(entry));
+      continue;
+    }
+    const Rule* row = rule == nullptr || is_extension(entry.key) ? nullptr : attribute(*rule, entry.key);
+    merge(context, *mine, std::move(entry.value), row, Path(path, entry.key));
+  }
+}
+
+void refuse(Context& context, const Node& base, const Node& over, const Path& path) {
+  context.error(over.at, path,
+                "cannot override " + std::string(kind_name(base.kind)) + " with " + std::string(kind_name(over.kind)));
+}
+
+void append(Node& base, Node over) {
+  base.items.insert(base.items.end(), std::make_move_iterator(over.items.begin()),
+                    std::make_move_iterator(over.items.end()));
+}
+
+void merge_automatic(Context& context, Node& base, Node over, const Rule* rule, const Path& path) {
+  if (base.is_mapping()) {
+    if (!over.is_mapping()) return refuse(context, base, over, path);
+    merge_mappings(context, base, std::move(over), rule, path);
+  } else if (base.is_sequence()) {
+    if (!over.is_sequence()) return refuse(context, base, over, path);
+    append(base, std::move(over));
+  } else {
+    base = std::move(over);
+  }
+}
+
+Node build_as_mapping(Node node) {
+  if (!node.is_string()) return node;
+  Node map = Node::make_mapping(node.at);
+  const Position at = node.at;
+  map.at_key("context", at) = std::move(node);
+  return map;
+}
+
+void merge_as_mappings(Context& context, Node& base, Node over, const Rule* rule, const Path& path,
+                       Node (*convert)(Node)) {
+  base = convert(std::move(base));
+  over = convert(std::move(over));
+  if (!base.is_mapping()) {
+    base = std::move(over);
+    return;
+  }
+  if (over.is_null()) return;
+  if (!over.is_mapping()) return refuse(context, base, over, path);
+  merge_mappings(context, base, std::move(over), rule, path);
+}
+
+void merge_logging(Context& context, Node& base, Node over, const Rule* rule, const Path& path) {
+  if (!base.is_mapping() || !over.is_mapping()) return merge_automatic(context, base, std::move(over), rule, path);
+  const Node *mine = base.find("driver"), *theirs = over.find("driver");
+  if (mine != nullptr && theirs != nullptr && !same_value(*mine, *theirs)) base = std::move(over);
+  else merge_mappings(context, base, std::move(over), rule, path);
+}
+
+/// Hosts are kept once each, in order; "=" and ":" as separator are different texts here, as in Docker Compose.
+void merge_hosts(Node& base, Node over) {
+  base = as_sequence(std::move(base));
+  over = as_sequence(std::move(over));
+  for (Node& item : over.items) {
+    const bool known = std::any_of(base.items.begin(), base.items.end(), [&](const Node& n) { return same_value(n, item); });
+    if (!known) base.items.push_back(std::move(item));
+  }
+}
+
+/// Address pools with the same subnet are merged; otherwise the later file's replace the earlier's.
+void merge_pools(Context& context, Node& base, Node over, const Rule* rule, const Path& path) {
+  if (!base.is_sequence() || !over.is_sequence()) return merge_automatic(context, base, std::move(over), rule, path);
+  const Node none;
+  const auto subnet = [&](const Node& pool) -> const Node& {
+    const Node* found = pool.find("subnet");
+    return found == nullptr ? none : *found;
+  };
+  for (std::size_t i = 0; i < over.items.size(); ++i) {
+    for (Node& mine : base.items) {
+      if (!same_value(subnet(mine), subnet(over.items[i])) || !mine.is_mapping()) continue;
+      merge_mappings(context, mine, std::move(over.items[i]), item_of(*rule), Path(path, i));
+      over.items[i] = std::move(mine);
+      break;
+    }
+  }
+  base.items = std::move(over.items);
+}
+
+}  // namespace
+
+void merge(Context& context, Node& base, Node over, const Rule* rule, const Path& path) {
+  if (over.directive != Directive::none || base.directive == Directive::reset) {
+    base = std::move(over);
+    return;
+  }
+  const Merge how = rule == nullptr ? Merge::automatic : rule->merge;
+  // A key without a value changes nothing, except for commands, which it takes away.
+  if (over.is_null() && how != Merge::replace) return;
+  switch (how) {
+    case Merge::automatic: return merge_automatic(context, base, std::move(over), rule, path);
+    case Merge::replace: base = std::move(over); return;
+    case Merge::key_values: {
+      base = as_sequence(std::move(base));
+      append(base, as_sequence(std::move(over)));
+      return;
+    }
+    case Merge::build: return merge_as_mappings(context, base, std::move(over), rule, path, build_as_mapping);
+    case Merge::depends_on: return merge_as_mappings(context, base, std::move(over), rule, path, dependencies_as_mapping);
+    case Merge::names: return merge_as_mappings(context, base, std::move(over), rule, path, names_as_mapping);
+    case Merge::extra_hosts: return merge_hosts(base, std::move(over));
+    case Merge::pools: return merge_pools(context, base, std::move(over), rule, path);
+    case Merge::logging: return merge_logging(context, base, std::move(over), rule, path);
+    case Merge::ulimit:
+      if (base.is_mapping() && over.is_mapping()) merge_mappings(context, base, std::move(over), rule, path);
+      else base = std::move(over);
+      return;
+  }
+}
+
+void strip_directives(Node& node) {
+  node.directive = Directive::none;
+  std::erase_if(node.entries, [](const Entry& entry) { return entry.value.directive == Directive::reset; });
+  std::erase_if(node.items, [](const Node& item) { return item.directive == Directive::reset; });
+  for (Entry& entry : node.entries) strip_directives(entry.value);
+  for (Node& item : node.items) strip_directives(item);
+}
+
+}  // namespace compose::load

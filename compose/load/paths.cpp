@@ -1,0 +1,121 @@
+#include "compose/load/paths.h"
+
+#include <filesystem>
+
+namespace compose::load {
+
+std::string absolute_path(std::string_view base, std::string_view path) {
+  if (path.starts_with('/')) return std::string(path);
+  std::string joined = (std::filesystem::path(base) / path).lexically_normal().string();
+  while (joined.size() > 1 && joined.ends_with('/')) joined.pop_back();
+  return joined;
+}
+
+std::string parent_of(std::string_view path) {
+  const auto slash = path.rfind('/');
+  if (slash == std::string_view::npos) return ".";
+  return std::string(path.substr(0, slash == 0 ? 1 : slash));
+}
+
+std::string expand_home(std::string_view path, const model::StringMap& environment) {
+  if (path != "~" && !path.starts_with("~/")) return std::string(path);
+  const auto home = environment.find("HOME");
+  if (home == environment.end() || home->second.empty()) return std::string(path);
+  return path.size() == 1 ? home->second : absolute_path(home->second, path.substr(2));
+}
+
+namespace {
+
+bool is_windows_absolute(std::string_view path) {
+  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  if (path.starts_with("\\\\")) return true;
+  return path.size() > 2 && letter(path[0]) && path[1] == ':' && (path[2] == '\\' || path[2] == '/');
+}
+
+/// URLs, git and image references that a build context may be instead of a folder.
+bool is_remote_context(std::string_view path) {
+  if (path.find("://") != std::string_view::npos || path.starts_with("service:")) return true;
+  for (const std::string_view prefix : {"https://", "http://", "git://", "ssh://", "github.com/", "git@"})
+    if (path.starts_with(prefix)) return true;
+  return false;
+}
+
+class Resolver {
+ public:
+  Resolver(Context& context, const std::string& base) : context_(context), base_(base) {}
+
+  void walk(Node& node, const Rule& rule, const Path& path) {
+    switch (rule.path) {
+      case PathKind::none: break;
+      case PathKind::file:
+      case PathKind::watch:
+      case PathKind::extends_file: return make_absolute(node);
+      case PathKind::context: return context_path(node);
+      case PathKind::contexts:
+        for (Entry& entry : node.entries) context_path(entry.value);
+        return;
+      case PathKind::bind_source:
+      case PathKind::volume_device: return;
+    }
+    for (Entry& entry : node.entries) {
+      if (is_extension(entry.key)) continue;
+      const Rule* row = attribute(rule, entry.key);
+      if (row != nullptr) walk(entry.value, *row, Path(path, entry.key));
+    }
+    if (rule.item != nullptr)
+      for (std::size_t i = 0; i < node.items.size(); ++i) walk(node.items[i], *rule.item, Path(path, i));
+    if (rule.expand == Short::mount) mount(node, path);
+    if (rule.expand == Short::ssh)
+      for (Entry& entry : node.entries) make_absolute(entry.value);
+  }
+
+  /// Top-level volumes that bind a folder through the local driver.
+  void volume_devices(Node& document) {
+    Node* volumes = document.find("volumes");
+    if (volumes == nullptr) return;
+    for (Entry& entry : volumes->entries) {
+      Node* options = entry.value.find("driver_opts");
+      if (options == nullptr) continue;
+      const Node *driver = entry.value.find("driver"), *o = options->find("o"), *type = options->find("type");
+      Node* device = options->find("device");
+      if (driver != nullptr && driver->is_string() && driver->text != "local") continue;
+      (void)type;
+      if (device != nullptr && o != nullptr && o->is_string() && o->text == "bind") make_absolute(*device);
+    }
+  }
+
+ private:
+  void make_absolute(Node& node) const {
+    if (!node.is_string() || node.text.empty()) return;
+    node.text = expand_home(node.text, context_.options.environment);
+    if (!is_windows_absolute(node.text)) node.text = absolute_path(base_, node.text);
+  }
+
+  void context_path(Node& node) const {
+    if (node.is_string() && !is_remote_context(node.text)) make_absolute(node);
+  }
+
+  void mount(Node& node, const Path& path) const {
+    const Node* type = node.find("type");
+    if (type == nullptr || type->text != "bind") return;
+    Node* source = node.find("source");
+    if (source == nullptr || (source->is_string() && source->text.empty())) {
+      context_.error(node.at, path, "a bind mount needs a source");
+      return;
+    }
+    make_absolute(*source);
+  }
+
+  Context& context_;
+  const std::string& base_;
+};
+
+}  // namespace
+
+void resolve_paths(Context& context, Node& document, const std::string& base) {
+  Resolver resolver(context, base);
+  resolver.walk(document, file_rule(), Path());
+  resolver.volume_devices(document);
+}
+
+}  // namespace compose::load
