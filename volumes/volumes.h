@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -48,6 +50,8 @@ struct TmpfsOptions {
   std::string options;
   bool read_only = false;
 };
+/// The same as mount option words for an OCI config: "noexec", "size=64m" … Pure. Errors: invalid (unknown option).
+base::Result<std::vector<std::string>> tmpfs_words(const TmpfsOptions& options);
 /// Errors: invalid (unknown option).
 base::Result<base::UniqueFd> tmpfs(const TmpfsOptions& options);
 
@@ -73,6 +77,14 @@ struct UseOptions {
 /// nfs and cifs resolve a host name in `addr=` and may block on the network for the kernel's mount time-out.
 /// Errors: not_found (subpath, device), invalid, unavailable (server), unsupported (no such file system in this kernel).
 base::Result<base::UniqueFd> use(const Volume& volume, const UseOptions& options);
+
+/// Makes a detached mount read-only.
+base::Result<> restrict(base::Fd mount, ReadOnly how);
+
+/// The mount at `path` in the mount namespace of process `pid`, cloned: what that process sees there can be shared with another container
+/// (its /dev/shm, a tmpfs volume). `path` is resolved inside the process's root. Uses a short-lived thread.
+/// Errors: not_found (process, path), invalid (no mount there).
+base::Result<base::UniqueFd> clone_from(pid_t pid, const std::filesystem::path& path);
 
 /// Fills an empty volume with what the image has at the mount point: files, links, hard links, owners, modes, times, xattrs. The
 /// volume's root takes owner and mode of the image's folder. Nothing happens (false) when `to` is not empty.

@@ -64,6 +64,9 @@ struct StartOptions {
   std::map<std::string, std::vector<std::filesystem::path>> image_mounts;  ///< image reference → layer_dirs, for MountType::image
   /// container:NAME of network_mode, pid_mode, ipc_mode → NAME's init.
   std::map<std::string, Peer> peers;
+  /// A running container (pid, target) that has a tmpfs volume mounted, by volume name: the mount is shared with it. Needed for volumes
+  /// whose driver_opts say type tmpfs: each mount of those is otherwise empty and its own.
+  std::map<std::string, std::pair<pid_t, std::string>> volume_holders;
   base::Fd netns;                                  ///< the container's network namespace; none with network_mode host
   std::vector<Endpoint> endpoints;                 ///< for the hosts file
   std::string host_gateway;                        ///< what host-gateway stands for in extra_hosts; "" = none known
@@ -76,13 +79,13 @@ struct StartOptions {
 struct Prepared {
   std::string config_json;         ///< also written to paths::container(id)/config.json
   std::filesystem::path bundle;    ///< paths::container(id)
-  base::UniqueFd rootfs;           ///< the overlay, a detached mount; also in `fds`'s numbering as `rootfs_number`
-  int rootfs_number = -1;
-  std::vector<PassedFd> fds;       ///< mounts and namespaces config_json refers to
+  std::vector<PassedFd> fds;       ///< the root, mounts and namespaces; config_json says /proc/self/fd/NUMBER
+  int rootfs_number = -1;          ///< which of `fds` is the root: --rootfs-fd
   std::vector<std::string> command;
   std::string cgroup;              ///< cgroup_path()
   int stop_signal = 15;
   bool tty = false;
+  bool init = false;               ///< spec.init: pass --init to the runtime
 };
 
 /// Mounts the root, opens every mount and namespace, writes hosts, resolv.conf, hostname and config.json below
@@ -106,7 +109,7 @@ Result<> update_hosts(const ContainerSpec& spec, const std::string& id, const st
 struct ExecOptions {
   std::vector<std::string> command;
   std::string user, working_dir;       ///< "" = the container's
-  std::vector<std::string> env;        ///< added to the container's; "KEY" alone = taken over from `inherit`
+  std::vector<std::string> env;        ///< over the container's; "KEY" alone removes
   bool tty = false, privileged = false;
   unsigned rows = 0, columns = 0;      ///< of the terminal; 0 = unknown
 };

@@ -23,6 +23,9 @@ WritableLayer writable_layer(const std::string& id);
 /// Source: Documentation/filesystems/overlayfs.rst; fsopen(2), fsmount(2).
 base::Result<base::UniqueFd> mount_root(const std::vector<std::filesystem::path>& layers, const WritableLayer& writable);
 
+/// The way for kernels before 6.5 (mount_root falls back to it by itself).
+base::Result<base::UniqueFd> mount_root_legacy(const std::vector<std::filesystem::path>& layers, const WritableLayer& writable);
+
 /// The root of a stopped container as a detached mount to read and write through: cp, export. For a running one use /proc/PID/root:
 /// two overlays on one upper directory at a time are undefined.
 base::Result<base::UniqueFd> open_stopped_root(const std::string& id, const std::vector<std::filesystem::path>& layers);
