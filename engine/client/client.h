@@ -125,13 +125,14 @@ class Attachment {
   base::Result<AttachResult> run(const AttachOptions& options);
 
  private:
-  friend base::Result<Attachment> attach(const std::string& project, const std::string& name, bool logs);
+  friend base::Result<Attachment> attach(const std::string& project, const std::string& name);
   explicit Attachment(base::UniqueFd socket, std::string rest);
   base::UniqueFd socket_;
   std::string rest_;
 };
-/// `logs`: also what it printed since its last start. Error: not_found; unavailable (ended already).
-base::Result<Attachment> attach(const std::string& project, const std::string& name, bool logs = false);
+/// The container may be running or about to be started. What it printed before is in its log, not here.
+/// Error: not_found.
+base::Result<Attachment> attach(const std::string& project, const std::string& name);
 /// Sets the size of a container's terminal.
 base::Result<> resize(const std::string& project, const std::string& name, unsigned rows, unsigned columns);
 

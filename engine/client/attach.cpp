@@ -1,0 +1,128 @@
+// A container's standard streams over the API socket.
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+
+#include "base/sys.h"
+#include "engine/api/attach_frame.h"
+#include "engine/api/types_json.h"
+#include "engine/client/client.h"
+#include "engine/client/http.h"
+
+namespace engine::client {
+namespace {
+
+using base::ErrorKind;
+using base::Result;
+
+/// Finds the detach keys in what is typed. Keys that might begin them are held back until it is clear.
+class DetachKeys {
+ public:
+  explicit DetachKeys(std::string keys) : keys_(std::move(keys)) {}
+  /// Moves what is to be sent into `out`; true when the keys were typed.
+  bool pass(std::string_view typed, std::string& out) {
+    for (const char c : typed) {
+      if (!keys_.empty() && c == keys_[seen_]) {
+        if (++seen_ == keys_.size()) return true;
+        continue;
+      }
+      out.append(keys_, 0, seen_);
+      seen_ = !keys_.empty() && c == keys_[0] ? 1 : 0;
+      if (seen_ == 0) out += c;
+    }
+    return false;
+  }
+
+ private:
+  std::string keys_;
+  std::size_t seen_ = 0;
+};
+
+Result<> send_frame(base::Fd socket, attach::Type type, std::string_view payload) {
+  return base::sys::write_all(socket, attach::header(type, payload.size()) + std::string(payload));
+}
+
+/// Sends the size of the terminal behind `output`, if it is one.
+void send_size(base::Fd socket, base::Fd output) {
+  winsize size{};
+  if (::ioctl(output.number(), TIOCGWINSZ, &size) != 0 || size.ws_row == 0) return;
+  (void)!send_frame(socket, attach::Type::resize, std::to_string(size.ws_row) + " " + std::to_string(size.ws_col)).has_value();
+}
+
+/// What came from the container; true after the last frame.
+Result<bool> deliver(std::string& bytes, const AttachOptions& options, AttachResult& result) {
+  while (const auto frame = attach::parse(bytes)) {
+    if (frame->type == attach::Type::exit) {
+      int code = 0;
+      const auto [end, wrong] = std::from_chars(frame->payload.data(), frame->payload.data() + frame->payload.size(), code);
+      if (wrong == std::errc()) result.exit_code = code;
+      return true;
+    }
+    const base::Fd to = frame->type == attach::Type::error ? options.error : options.output;
+    if (to.valid()) TRY(base::sys::write_all(to, frame->payload));
+    bytes.erase(0, frame->size);
+  }
+  return false;
+}
+
+}  // namespace
+
+Attachment::Attachment(base::UniqueFd socket, std::string rest) : socket_(std::move(socket)), rest_(std::move(rest)) {}
+Attachment::Attachment(Attachment&&) noexcept = default;
+Attachment& Attachment::operator=(Attachment&&) noexcept = default;
+Attachment::~Attachment() = default;
+
+Result<Attachment> attach(const std::string& project, const std::string& name) {
+  TRY(ensure_supervisor(project));
+  ASSIGN_OR_RETURN(auto answer, request(project, "POST", "/containers/" + escape(name) + "/attach", ""));
+  if (answer.status != 101) {
+    ASSIGN_OR_RETURN(const auto text, read_body(answer));
+    ASSIGN_OR_RETURN(auto error, from_json<base::Error>(text));
+    return error;
+  }
+  return Attachment(std::move(answer.socket), std::move(answer.body));
+}
+
+Result<AttachResult> Attachment::run(const AttachOptions& options) {
+  AttachResult result;
+  DetachKeys keys(options.no_detach_keys ? "" : options.detach_keys);
+  bool typing = options.input.valid();
+  std::array<char, 65536> buffer;
+  send_size(socket_.borrow(), options.output);
+  while (true) {
+    ASSIGN_OR_RETURN(const bool over, deliver(rest_, options, result));
+    if (over) return result;
+    pollfd ready[3] = {{socket_.number(), POLLIN, 0}, {typing ? options.input.number() : -1, POLLIN, 0}, {options.interrupt.number(), POLLIN, 0}};
+    if (::poll(ready, 3, -1) < 0 && errno != EINTR) return base::errno_error(errno, "poll");
+    if (ready[2].revents & POLLIN) {
+      const auto next = options.on_interrupt ? options.on_interrupt() : AttachOptions::Next::detach;
+      if (next == AttachOptions::Next::resized) send_size(socket_.borrow(), options.output);
+      if (next == AttachOptions::Next::detach) {
+        result.detached = true;
+        return result;
+      }
+    }
+    if (ready[0].revents) {
+      auto count = base::sys::read(socket_.borrow(), buffer);
+      if (!count || *count == 0) return base::make_error(ErrorKind::unavailable, "the supervisor went away");
+      rest_.append(buffer.data(), *count);
+    }
+    if (typing && ready[1].revents) {
+      auto count = base::sys::read(options.input, buffer);
+      typing = count && *count > 0;
+      std::string out;
+      if (typing && keys.pass(std::string_view(buffer.data(), *count), out)) {
+        result.detached = true;
+        return result;
+      }
+      if (!out.empty()) TRY(send_frame(socket_.borrow(), attach::Type::input, out));
+      if (!typing) TRY(send_frame(socket_.borrow(), attach::Type::close_input, ""));
+    }
+  }
+}
+
+}  // namespace engine::client
