@@ -19,11 +19,11 @@ using base::ErrorKind;
 using base::make_error;
 using base::Result;
 using reconcile::Options;
-using reconcile::Verb;
+using Goal = reconcile::Verb;
 
 namespace {
 
-Options options_for(Verb verb, const Parsed& parsed) {
+Options options_for(Goal verb, const Parsed& parsed) {
   Options options;
   options.verb = verb;
   options.services = {parsed.arguments.begin(), parsed.arguments.end()};
@@ -48,25 +48,25 @@ Result<> need_services(const View& view, const std::vector<std::string>& service
 
 Result<int> run_start(const Parsed& parsed) {
   ASSIGN_OR_RETURN(const auto v, view({.services = parsed.arguments}));
-  return plan_and_run(v, options_for(Verb::start, parsed), "Running");
+  return plan_and_run(v, options_for(Goal::start, parsed), "Running");
 }
 
 Result<int> run_stop(const Parsed& parsed) {
   ASSIGN_OR_RETURN(const auto v, view({.services = parsed.arguments, .dependencies = load::Dependencies::ignore}));
-  return plan_and_run(v, options_for(Verb::stop, parsed), "Stopping");
+  return plan_and_run(v, options_for(Goal::stop, parsed), "Stopping");
 }
 
 Result<int> run_restart(const Parsed& parsed) {
   ASSIGN_OR_RETURN(auto v, view({}));
   TRY(need_services(v, parsed.arguments));
-  auto options = options_for(Verb::restart, parsed);
+  auto options = options_for(Goal::restart, parsed);
   options.no_deps = parsed.on("no-deps");
   return plan_and_run(v, options, "Restarting");
 }
 
 Result<int> run_kill(const Parsed& parsed) {
   ASSIGN_OR_RETURN(const auto v, view({.services = parsed.arguments, .dependencies = load::Dependencies::ignore}));
-  auto options = options_for(Verb::kill, parsed);
+  auto options = options_for(Goal::kill, parsed);
   options.signal = parsed.text("signal", "SIGKILL");
   options.remove_orphans = parsed.on("remove-orphans");
   ASSIGN_OR_RETURN(const auto decision, reconcile::reconcile(v.desired, v.observed, options));
@@ -79,17 +79,17 @@ Result<int> run_kill(const Parsed& parsed) {
 
 Result<int> run_pause(const Parsed& parsed) {
   ASSIGN_OR_RETURN(const auto v, view({.services = parsed.arguments, .dependencies = load::Dependencies::ignore}));
-  return plan_and_run(v, options_for(Verb::pause, parsed), "Pausing");
+  return plan_and_run(v, options_for(Goal::pause, parsed), "Pausing");
 }
 
 Result<int> run_unpause(const Parsed& parsed) {
   ASSIGN_OR_RETURN(const auto v, view({.services = parsed.arguments, .dependencies = load::Dependencies::ignore}));
-  return plan_and_run(v, options_for(Verb::unpause, parsed), "Unpausing");
+  return plan_and_run(v, options_for(Goal::unpause, parsed), "Unpausing");
 }
 
 Result<int> run_rm(const Parsed& parsed) {
   ASSIGN_OR_RETURN(const auto v, view({.services = parsed.arguments, .dependencies = load::Dependencies::ignore}));
-  auto options = options_for(Verb::remove, parsed);
+  auto options = options_for(Goal::remove, parsed);
   options.stop_first = parsed.on("stop");
   options.volumes = parsed.on("volumes");
   options.one_offs = true;
@@ -112,7 +112,7 @@ Result<int> run_down(const Parsed& parsed) {
   const std::string rmi = parsed.text("rmi");
   if (!rmi.empty() && rmi != "all" && rmi != "local") return usage_error("invalid value for --rmi: \"" + rmi + "\"");
   ASSIGN_OR_RETURN(auto v, view({.services = parsed.arguments, .dependencies = load::Dependencies::ignore}));
-  auto options = options_for(Verb::down, parsed);
+  auto options = options_for(Goal::down, parsed);
   options.remove_orphans = parsed.on("remove-orphans");
   options.volumes = parsed.on("volumes");
   if (!rmi.empty()) options.remove_images = rmi == "all" ? reconcile::RemoveImages::all : reconcile::RemoveImages::local;
