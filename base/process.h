@@ -40,6 +40,9 @@ class ChildProcess {
   /// Source: posix_spawn(3); the child has default signal dispositions and an empty signal mask.
   static Result<ChildProcess> spawn(const SpawnOptions& options);
 
+  /// Takes over a child made by other means (a runtime's CLONE_PARENT), not reaped yet.
+  static ChildProcess adopt(pid_t pid, UniqueFd pidfd) { return ChildProcess(pid, std::move(pidfd)); }
+
   ChildProcess(ChildProcess&&) noexcept;
   ChildProcess& operator=(ChildProcess&&) noexcept;
   ChildProcess(const ChildProcess&) = delete;
