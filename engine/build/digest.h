@@ -17,6 +17,7 @@ class Hasher {
  public:
   Hasher();
   ~Hasher();
+  Hasher(Hasher&& other) noexcept : context_(std::exchange(other.context_, nullptr)) {}
   Hasher(const Hasher&) = delete;
   Hasher& operator=(const Hasher&) = delete;
   Hasher& bytes(std::string_view text);

@@ -86,35 +86,6 @@ Result<Owner> parse_owner(base::Fd root, const std::string& text) {
   return owner;
 }
 
-Result<Account> find_account(base::Fd root, const std::string& user) {
-  Account account;
-  const std::size_t colon = user.find(':');
-  const std::string name = user.substr(0, colon).empty() ? "0" : user.substr(0, colon);
-  ASSIGN_OR_RETURN(const auto row, passwd_row(root, name));
-  if (row) {
-    account.uid = row->uid;
-    account.gid = row->gid;
-    if (!row->home.empty()) account.home = row->home;
-  } else if (const auto uid = number(name)) {
-    account.uid = *uid;
-  } else {
-    return invalid("unable to find user " + name + ": no matching entries in passwd file");
-  }
-  if (colon != std::string::npos) {
-    ASSIGN_OR_RETURN(account.gid, group_id(root, user.substr(colon + 1)));
-    return account;  // a named group replaces the supplementary ones
-  }
-  if (!row) return account;
-  ASSIGN_OR_RETURN(const auto groups, read_table(root, "etc/group"));
-  for (const auto& group : groups) {
-    if (group.size() < 4) continue;
-    const std::string members = "," + group[3] + ",";
-    const auto gid = number(group[2]);
-    if (gid && members.find("," + row->name + ",") != std::string::npos) account.groups.push_back(*gid);
-  }
-  return account;
-}
-
 Result<ModeChange> ModeChange::parse(const std::string& text) {
   ModeChange change;
   const base::Error bad = invalid("invalid chmod parameter: '" + text + "'. it should be octal string and between 0 and 07777");

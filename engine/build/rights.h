@@ -20,15 +20,6 @@ struct Owner {
 /// A name alone has its primary group; a number alone is its own group. Error invalid: unknown name.
 Result<Owner> parse_owner(base::Fd root, const std::string& text);
 
-/// Who a RUN is.
-struct Account {
-  std::uint32_t uid = 0, gid = 0;
-  std::vector<std::uint32_t> groups;  ///< supplementary
-  std::string home = "/";
-};
-/// USER: "", "name", "uid", either with ":group". A number without an entry is fine: group 0, home "/".
-Result<Account> find_account(base::Fd root, const std::string& user);
-
 /// --chmod: "0640", "755" or symbolic "u=rwX,go-w".
 class ModeChange {
  public:

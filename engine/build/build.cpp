@@ -1,0 +1,265 @@
+#include "engine/build/build.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+
+#include "base/sys.h"
+#include "engine/build/build_hooks.h"
+#include "engine/build/solver.h"
+#include "engine/registry/transfer.h"
+
+namespace engine::build {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr std::size_t dockerfile_bytes_max = 16u << 20;
+
+base::Error unsupported(std::string message) { return base::make_error(base::ErrorKind::unsupported, std::move(message)); }
+
+/// What this builder cannot honour is refused, not ignored.
+Result<> check_request(const BuildRequest& request) {
+  if (request.platforms.size() > 1) return unsupported("multiple platforms are not supported: build them one by one");
+  if (!request.cache_to.empty()) return unsupported("cache export is not supported: " + request.cache_to.front());
+  if (!request.isolation.empty() && request.isolation != "default") return unsupported("isolation " + request.isolation + " is not supported on Linux");
+  const auto wanted = [](const std::string& value) { return !value.empty() && value != "false" && value != "0"; };
+  if (wanted(request.provenance)) return unsupported("attestation provenance is not supported");
+  if (wanted(request.sbom)) return unsupported("attestation sbom is not supported");
+  if (!request.network.empty() && request.network != "default" && request.network != "host" && request.network != "none")
+    return unsupported("network mode \"" + request.network + "\" is not supported for builds (default, host or none)");
+  return {};
+}
+
+/// The umask would change the modes of what is copied.
+class NoUmask {
+ public:
+  NoUmask() : old_(::umask(0)) {}
+  ~NoUmask() { ::umask(old_); }
+  NoUmask(const NoUmask&) = delete;
+  NoUmask& operator=(const NoUmask&) = delete;
+
+ private:
+  mode_t old_;
+};
+
+std::optional<std::int64_t> source_date_epoch(const BuildRequest& request) {
+  std::string text;
+  if (const auto arg = request.args.find("SOURCE_DATE_EPOCH"); arg != request.args.end()) text = arg->second;
+  else if (const char* env = std::getenv("SOURCE_DATE_EPOCH")) text = env;
+  if (text.empty() || text.size() > 12 || text.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  return std::stoll(text);
+}
+
+/// One build, in order: definition, contexts, stages, image.
+class Build {
+ public:
+  Build(const BuildRequest& request, base::Fd out, const BuildHooks& hooks)
+      : request_(request), hooks_(hooks), progress_(out, request.progress) {}
+
+  Result<BuildResult> run(Session& session, Span& where) {
+    platform_ = request_.platforms.empty() ? images::host_platform() : request_.platforms.front();
+    platform_args_ = platform_arguments(platform_, images::host_platform());
+    TRY(open_contexts(session));
+    TRY(load_definition(where));
+    TRY(load_ignore());
+    ASSIGN_OR_RETURN(StageState state, solve(session, where));
+    where = {};
+    ASSIGN_OR_RETURN(BuildResult result, export_image(state));
+    for (auto& context : opened_) context->save_digests();
+    progress_.result(result.image_id);
+    return result;
+  }
+  [[nodiscard]] const Dockerfile& file() const { return file_; }
+
+ private:
+  Result<> open_contexts(Session& session) {
+    ASSIGN_OR_RETURN(Context main, Context::open(session, request_.context));
+    opened_.push_back(std::make_unique<Context>(std::move(main)));
+    for (const auto& [name, value] : request_.additional_contexts) {
+      if (value.starts_with("docker-image://")) {
+        context_images_[name] = value.substr(15);
+        continue;
+      }
+      if (value.starts_with("oci-layout://") || value.starts_with("target:") || value.starts_with("service:"))
+        return unsupported("additional context " + name + ": " + value + " is not supported");
+      ASSIGN_OR_RETURN(Context context, Context::open(session, value).with("additional context " + name));
+      TRY(context.load_ignore(""));
+      opened_.push_back(std::make_unique<Context>(std::move(context)));
+      contexts_[name] = opened_.back().get();
+    }
+    return {};
+  }
+
+  Result<std::string> read_dockerfile(const std::string& name) {
+    const fs::path path = name.starts_with('/') ? fs::path(name) : opened_.front()->folder() / name;
+    auto text = base::sys::read_file(path, dockerfile_bytes_max);
+    if (text) return text;
+    if (text.error().kind == base::ErrorKind::not_found)
+      return base::make_error(base::ErrorKind::not_found,
+                              "failed to read dockerfile: open " + path.filename().string() + ": no such file or directory");
+    return std::move(text).with("failed to read dockerfile");
+  }
+
+  Result<> load_definition(Span& where) {
+    const std::string name = request_.dockerfile.empty() ? "Dockerfile" : request_.dockerfile;
+    const std::string shown = request_.dockerfile_inline ? "Dockerfile" : fs::path(name).filename().string();
+    const Vertex vertex = progress_.begin("[internal] load build definition from " + shown);
+    auto text = request_.dockerfile_inline ? Result<std::string>(*request_.dockerfile_inline) : read_dockerfile(name);
+    if (!text) {
+      progress_.error(vertex, text.error().text());
+      return std::move(text).error();
+    }
+    progress_.note(vertex, "transferring dockerfile: " + size_text(static_cast<std::int64_t>(text->size())) + " done");
+    progress_.done(vertex);
+    file_.name = shown;
+    auto parsed = parse_dockerfile(shown, *text, where);
+    if (!parsed) {
+      file_ = lines_only(shown, *text);
+      auto error = std::move(parsed).error();
+      error.context.push_back(where.first > 0 ? "dockerfile parse error on line " + std::to_string(where.first) : "dockerfile parse error");
+      return error;
+    }
+    file_ = std::move(*parsed);
+    StageOptions options{.target = request_.target, .args = request_.args, .platform_args = platform_args_, .contexts = {}};
+    for (const auto& [context, value] : request_.additional_contexts) options.contexts.insert(context);
+    ASSIGN_OR_RETURN(plan_, plan_stages(file_, options, where));
+    return {};
+  }
+
+  /// For the excerpt of a file that does not parse.
+  static Dockerfile lines_only(const std::string& name, const std::string& text) {
+    Dockerfile file;
+    file.name = name;
+    std::size_t start = 0;
+    while (true) {
+      const std::size_t end = text.find('\n', start);
+      file.lines.push_back(text.substr(start, end == std::string::npos ? end : end - start));
+      if (end == std::string::npos) return file;
+      start = end + 1;
+    }
+  }
+
+  Result<> load_ignore() {
+    const Vertex vertex = progress_.begin("[internal] load .dockerignore");
+    auto bytes = opened_.front()->load_ignore(request_.dockerfile_inline ? "" : request_.dockerfile.empty() ? "Dockerfile" : request_.dockerfile);
+    if (!bytes) {
+      progress_.error(vertex, bytes.error().text());
+      return std::move(bytes).error();
+    }
+    progress_.note(vertex, "transferring context: " + size_text(static_cast<std::int64_t>(*bytes) + 2) + " done");
+    progress_.done(vertex);
+    for (const auto& from : request_.cache_from) {  // only an accelerator: said, not fatal
+      const Vertex cache = progress_.begin("importing cache manifest from " + from);
+      progress_.error(cache, "cache import is not supported, building without it");
+    }
+    return {};
+  }
+
+  Result<StageState> solve(Session& session, Span& where) {
+    auto runner = hooks_.runner ? hooks_.runner(session) : make_runtime_runner(session, cancel_event());
+    PullFunction pull = hooks_.pull;
+    if (!pull)
+      pull = [](store::Store& store, const std::string& reference, const std::string& platform) -> Result<std::string> {
+        ASSIGN_OR_RETURN(const auto pulled, registry::pull(store, reference, {.platform = platform, .progress = {}}));
+        return pulled.id;
+      };
+    Workbench bench{.request = request_,
+                    .file = file_,
+                    .plan = plan_,
+                    .session = session,
+                    .progress = progress_,
+                    .runner = *runner,
+                    .pull = std::move(pull),
+                    .context = opened_.front().get(),
+                    .contexts = contexts_,
+                    .context_images = context_images_,
+                    .platform_args = platform_args_,
+                    .platform = platform_,
+                    .epoch_s = source_date_epoch(request_)};
+    Solver solver(bench);
+    Failure failure;
+    auto state = solver.solve(failure);
+    if (!state) {
+      where = failure.where;
+      for (auto& context : opened_) context->save_digests();
+    }
+    return state;
+  }
+
+  Result<BuildResult> export_image(StageState& state) {
+    const Vertex vertex = progress_.begin("exporting to image");
+    auto result = store_image(state, vertex);
+    if (!result) progress_.error(vertex, result.error().text());
+    else progress_.done(vertex);
+    return result;
+  }
+
+  Result<BuildResult> store_image(StageState& state, Vertex vertex) {
+    images::ImageConfig config = state.meta.config;
+    for (const auto& [key, value] : request_.labels) config.labels[key] = value;
+    finish_times(config);
+    if (const auto epoch = source_date_epoch(request_); epoch && !config.created.empty())
+      config.created = images::format_time(*epoch * 1'000'000'000);
+    images::NewImage image;
+    image.config_json = images::to_json(config);
+    image.chain_ids = state.layers.chain_ids;
+    std::vector<std::string> shown;
+    for (const auto& tag : request_.tags) {
+      ASSIGN_OR_RETURN(const auto name, images::parse_reference(tag));
+      image.references.push_back(name.full());
+      shown.push_back(name.tag == "latest" ? name.name() : name.full());
+    }
+    ASSIGN_OR_RETURN(store::Store store, store::Store::open());
+    images::ImageStore images(store);
+    BuildResult result;
+    ASSIGN_OR_RETURN(result.image_id, images.add(image));
+    progress_.note(vertex, "exporting layers done");
+    progress_.note(vertex, "writing image " + result.image_id + " done");
+    for (const auto& name : shown) progress_.note(vertex, "naming to " + name + " done");
+    return result;
+  }
+
+  const BuildRequest& request_;
+  const BuildHooks& hooks_;
+  Progress progress_;
+  std::string platform_;
+  std::map<std::string, std::string> platform_args_;
+  std::vector<std::unique_ptr<Context>> opened_;  ///< [0] the main one
+  std::map<std::string, Context*> contexts_;
+  std::map<std::string, std::string> context_images_;
+  Dockerfile file_;
+  StagePlan plan_;
+};
+
+}  // namespace
+
+Result<BuildResult> build_image_with(const BuildRequest& request, base::Fd out, const BuildHooks& hooks, BuildFailure* failure) {
+  const auto fail = [&](base::Error error, const std::string& lines) -> Result<BuildResult> {
+    if (builds_cancelled()) error = base::make_error(base::ErrorKind::cancelled, "the build was cancelled");
+    else error.context.push_back("failed to solve");
+    if (failure != nullptr) *failure = {error, builds_cancelled() ? "" : lines};
+    return error;
+  };
+  if (auto checked = check_request(request); !checked) return fail(std::move(checked).error(), "");
+  if (auto made = images::prepare_folders(); !made) return fail(std::move(made).error(), "");
+  const NoUmask no_umask;
+  (void)cancel_event();
+  auto lease = images::ImageStore::lease();  // what this build makes is not garbage yet
+  if (!lease) return fail(std::move(lease).error(), "");
+  auto session = Session::open();
+  if (!session) return fail(std::move(session).error(), "");
+  Build build(request, out, hooks);
+  Span where;
+  auto result = build.run(*session, where);
+  if (!result) return fail(std::move(result).error(), excerpt(build.file(), where));
+  if (!request.iidfile.empty())
+    if (auto written = base::sys::replace_file(request.iidfile, result->image_id, 0644); !written) return fail(std::move(written).error(), "");
+  return result;
+}
+
+Result<BuildResult> build_image(const BuildRequest& request, base::Fd out, BuildFailure* failure) {
+  return build_image_with(request, out, {}, failure);
+}
+
+}  // namespace engine::build

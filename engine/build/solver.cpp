@@ -1,0 +1,104 @@
+#include "engine/build/solver.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+
+#include <thread>
+
+#include "base/log.h"
+
+namespace engine::build {
+namespace {
+
+constexpr std::size_t workers_max = 2;
+
+/// A mount namespace of this thread's own: what a step must attach somewhere disappears with the process, even killed.
+void own_mounts() {
+  if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    base::log::debug("build", "no mount namespace of its own");
+}
+
+}  // namespace
+
+Result<images::Image> Solver::base_image(store::Store& store, const std::string& reference, const std::string& platform) {
+  const std::lock_guard lock(images_mutex_);  // one look-up, one pull, of each
+  const std::string key = reference + " " + platform;
+  if (const auto known = images_.find(key); known != images_.end()) return known->second;
+  ASSIGN_OR_RETURN(const auto name, images::parse_reference(reference));
+  const Vertex vertex = bench_.progress.begin("[internal] load metadata for " + name.full());
+  const auto find = [&]() -> Result<images::Image> {
+    images::ImageStore images(store);
+    if (!bench_.request.pull) {
+      auto here = images.resolve(reference);
+      const std::string wanted = platform.empty() ? bench_.platform : platform;
+      // An image without variant fits a wanted variant ("linux/arm64" for "linux/arm64/v8").
+      if (here && (here->config.platform() == wanted || wanted.starts_with(here->config.platform() + "/") ||
+                   here->config.platform().starts_with(wanted + "/")))
+        return here;
+      if (!here && here.error().kind != base::ErrorKind::not_found) return here;
+    }
+    ASSIGN_OR_RETURN(const std::string id, bench_.pull(store, reference, platform));
+    return images.by_id(id);
+  };
+  auto image = find();
+  if (!image) {
+    bench_.progress.error(vertex, image.error().text());
+    auto error = std::move(image).error();
+    error.context.push_back(reference + ": failed to resolve source metadata for " + name.full());
+    return error;
+  }
+  bench_.progress.done(vertex);
+  images_.emplace(key, *image);
+  return *image;
+}
+
+std::optional<std::size_t> Solver::next_ready() {
+  for (const auto& stage : bench_.plan.stages) {
+    if (!bench_.plan.needed[stage.index] || taken_.contains(stage.index)) continue;
+    const bool ready = std::all_of(stage.needs.begin(), stage.needs.end(), [&](std::size_t other) { return stages_[other].has_value(); });
+    if (ready) return stage.index;
+  }
+  return std::nullopt;
+}
+
+void Solver::work(Failure& failure) {
+  own_mounts();
+  auto store = store::Store::open();
+  std::unique_lock lock(mutex_);
+  const auto fail = [&](base::Error error, const Span& where) {
+    if (!failed_) failure = {std::move(error), where};
+    failed_ = true;
+    stopping_ = true;
+    changed_.notify_all();
+  };
+  if (!store) return fail(std::move(store).error(), {});
+  while (true) {
+    std::optional<std::size_t> index;
+    changed_.wait(lock, [&] {
+      if (failed_ || stages_[bench_.plan.target]) return true;
+      index = next_ready();
+      // Nothing ready and nobody at work cannot be: cycles were refused.
+      return index.has_value();
+    });
+    if (failed_ || !index) return;
+    taken_.insert(*index);
+    lock.unlock();
+    Span where;
+    auto built = StageBuilder(*this, *store, bench_.plan.stages[*index]).build(where);
+    lock.lock();
+    if (!built) return fail(std::move(built).error(), where);
+    stages_[*index] = std::move(*built);
+    changed_.notify_all();
+  }
+}
+
+Result<StageState> Solver::solve(Failure& failure) {
+  const auto needed = static_cast<std::size_t>(std::count(bench_.plan.needed.begin(), bench_.plan.needed.end(), true));
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < std::min(needed, workers_max); ++i) threads.emplace_back([&] { work(failure); });
+  for (auto& thread : threads) thread.join();
+  if (failed_) return failure.error;
+  return *stages_[bench_.plan.target];
+}
+
+}  // namespace engine::build

@@ -1,0 +1,141 @@
+#pragma once
+// Builds the stages a target needs: in parallel where they are independent, each step from the cache or anew.
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/build/build.h"
+#include "engine/build/cancel.h"
+#include "engine/build/context.h"
+#include "engine/build/layer.h"
+#include "engine/build/meta.h"
+#include "engine/build/progress.h"
+#include "engine/build/session.h"
+#include "engine/build/step_runner.h"
+
+namespace engine::build {
+
+/// Gets an image that is not here (or must be fresh) and returns its id.
+using PullFunction = std::function<Result<std::string>(store::Store&, const std::string& reference, const std::string& platform)>;
+
+/// All a build works with. Owned by build_image; outlives the solver.
+struct Workbench {
+  const BuildRequest& request;
+  const Dockerfile& file;
+  const StagePlan& plan;
+  Session& session;
+  Progress& progress;
+  StepRunner& runner;
+  PullFunction pull;
+  Context* context = nullptr;                           ///< null: no local context
+  std::map<std::string, Context*> contexts;             ///< additional ones that are folders
+  std::map<std::string, std::string> context_images;    ///< additional ones that are images
+  std::map<std::string, std::string> platform_args;
+  std::string platform;                                 ///< the target's
+  std::optional<std::int64_t> epoch_s;                  ///< SOURCE_DATE_EPOCH
+};
+
+struct StageState {
+  StageMeta meta;
+  Layers layers;
+};
+
+/// Where a build failed.
+struct Failure {
+  base::Error error;
+  Span where;
+};
+
+class Solver {
+ public:
+  explicit Solver(Workbench& bench) : bench_(bench), stages_(bench.plan.stages.size()) {}
+  /// The target's state. On error `failure` holds the first one and its lines; running steps end before this returns.
+  Result<StageState> solve(Failure& failure);
+
+  // For the stage builders (any thread).
+  Result<images::Image> base_image(store::Store& store, const std::string& reference, const std::string& platform);
+  const StageState& stage(std::size_t index) const { return *stages_[index]; }
+  [[nodiscard]] bool stopping() const { return stopping_ || builds_cancelled(); }
+  Workbench& bench() { return bench_; }
+
+ private:
+  void work(Failure& failure);
+  std::optional<std::size_t> next_ready();
+
+  Workbench& bench_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::optional<StageState>> stages_;
+  std::set<std::size_t> taken_;
+  std::atomic<bool> stopping_ = false;
+  bool failed_ = false;
+
+  std::mutex images_mutex_;
+  std::map<std::string, images::Image> images_;
+};
+
+/// Builds one stage in the calling thread.
+class StageBuilder {
+ public:
+  StageBuilder(Solver& solver, store::Store& store, const Stage& stage) : solver_(solver), bench_(solver.bench()), store_(store), stage_(stage) {}
+  /// On error `where` names the instruction.
+  Result<StageState> build(Span& where);
+
+ private:
+  struct TreeSource;  // a tree to copy from, with what keeps it alive
+  struct Gathered;    // the sources of one COPY
+
+  Result<> begin();
+  Result<> begin_from_image(const std::string& reference);
+  Result<> begin_from_context(Context& context);
+  Result<> step(const Command& command);
+  Result<> run_triggers();
+  std::string vertex_name(const std::string& text);
+  std::string shown_command(const Command& command) const;
+
+  Result<> workdir(const instr::Workdir& workdir, const Command& command);
+  Result<> copy(const instr::Copy& copy, const Command& command);
+  Result<> run(const instr::Run& run, const Command& command);
+
+  /// The cached layer of `key`, else the one `make` fills; pushed, with its history.
+  Result<> layer_step(const std::string& key, const std::string& shown, const std::string& history, bool bare,
+                      const std::function<Result<>(StepLayer&, Vertex)>& make);
+  [[nodiscard]] bool use_cache() const;
+
+  // COPY and ADD (step_copy.cpp).
+  Result<TreeSource> tree_source(const std::string& from);
+  Result<> open_tree(TreeSource& source);
+  Result<Gathered> gather(const instr::Copy& copy);
+  Result<> gather_tree(const instr::Copy& copy, Gathered& gathered);
+  Result<> gather_url(const instr::Copy& copy, const std::string& url, Gathered& gathered);
+  Result<> place(const instr::Copy& copy, Gathered& gathered, StepLayer& layer);
+  Result<> place_item(const instr::Copy& copy, Gathered& gathered, std::size_t index, const struct CopyTarget& target);
+
+  /// The digest of what a COPY of these would see.
+  Result<std::string> content_key(const instr::Copy& copy);
+  /// A tree for RUN --mount.
+  Result<struct ReadyTree> ready_tree(const std::string& from);
+
+  // RUN (step_run.cpp).
+  Result<std::vector<RunMount>> run_mounts(const instr::Run& run);
+  Result<std::string> mount_key(const RunMount& mount);
+  Result<std::vector<std::string>> run_words(const instr::Run& run, std::optional<std::string>& script, std::string& shown);
+  Result<int> execute(const instr::Run& run, const std::vector<RunMount>& mounts, const std::vector<std::string>& words,
+                      const std::optional<std::string>& script, StepLayer& layer, Vertex vertex);
+  std::vector<std::string> run_environment(const std::string& home) const;
+
+  Solver& solver_;
+  Workbench& bench_;
+  store::Store& store_;
+  const Stage& stage_;
+  StageState state_;
+  std::vector<Command> triggers_;
+  int step_count_ = 0, step_index_ = 0;
+  Span where_;
+};
+
+}  // namespace engine::build

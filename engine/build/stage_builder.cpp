@@ -1,0 +1,172 @@
+// One stage: its base, then its instructions in order.
+#include "engine/build/copy.h"
+#include "engine/build/solver.h"
+#include "engine/containers/user.h"
+
+namespace engine::build {
+namespace {
+
+bool makes_files(const Command& command) {
+  return std::holds_alternative<instr::Run>(command.meaning) || std::holds_alternative<instr::Copy>(command.meaning) ||
+         std::holds_alternative<instr::Workdir>(command.meaning);
+}
+
+int count_steps(const std::vector<Command>& commands) { return static_cast<int>(std::count_if(commands.begin(), commands.end(), makes_files)); }
+
+int digits(int value) { return static_cast<int>(std::to_string(value).size()); }
+
+}  // namespace
+
+std::string StageBuilder::vertex_name(const std::string& text) {
+  char number[48];
+  std::snprintf(number, sizeof number, "%*d/%d] ", digits(step_count_), ++step_index_, step_count_);
+  return "[" + (stage_.shown.empty() ? "" : stage_.shown + " ") + number + text;
+}
+
+std::string StageBuilder::shown_command(const Command& command) const {
+  const ExpandOptions options{.escape = state_.meta.escape, .keep_quotes = true, .keep_escapes = true, .keep_unset = true};
+  const auto text = expand_word(command.original, state_.meta.lookup(), options);
+  return text ? *text : command.original;
+}
+
+bool StageBuilder::use_cache() const {
+  if (bench_.request.no_cache) return false;
+  const auto& filter = bench_.request.no_cache_filter;
+  return std::none_of(filter.begin(), filter.end(), [&](const std::string& name) { return lower(name) == stage_.name; });
+}
+
+Result<> StageBuilder::begin_from_image(const std::string& reference) {
+  ASSIGN_OR_RETURN(const images::Image image, solver_.base_image(store_, reference, stage_.platform.empty() ? bench_.platform : stage_.platform));
+  state_.meta.config = image.config;
+  state_.layers = {image.chain_ids, image.layer_dirs};
+  return {};
+}
+
+/// FROM a named folder: its files are the root.
+Result<> StageBuilder::begin_from_context(Context& context) {
+  state_.meta = scratch_meta(bench_.platform);
+  const Tree tree = context.tree();
+  ASSIGN_OR_RETURN(const Item item, list_item(tree, ""));
+  ASSIGN_OR_RETURN(const std::string digest, digest_item(tree, item, &context.digests()));
+  Hasher key;
+  key.field("context").field(digest);
+  return layer_step(key.hex(), stage_.original, "FROM " + stage_.base, false, [&](StepLayer& layer, Vertex) -> Result<> {
+    return copy_item(tree, item, {.root = layer.root(), .path = "/", .owner = {}, .chmod = {}, .mtime_s = bench_.epoch_s});
+  });
+}
+
+Result<> StageBuilder::begin() {
+  step_count_ = count_steps(stage_.commands);
+  const auto context = bench_.contexts.find(stage_.base);
+  const auto context_image = bench_.context_images.find(stage_.base);
+  if (stage_.base_stage) {
+    state_ = solver_.stage(*stage_.base_stage);
+    state_.meta.cmd_set = false;
+  } else if (context != bench_.contexts.end()) {
+    ++step_count_;
+    TRY(begin_from_context(*context->second));
+  } else if (stage_.base == "scratch") {
+    state_.meta = scratch_meta(stage_.platform.empty() ? bench_.platform : stage_.platform);
+  } else {
+    const std::string reference = context_image != bench_.context_images.end() ? context_image->second : stage_.base;
+    TRY(begin_from_image(reference));
+    ASSIGN_OR_RETURN(const auto name, images::parse_reference(reference));
+    ++step_count_;
+    for (const auto& text : state_.meta.config.on_build) {
+      auto trigger = parse_instruction(text, bench_.file.escape);
+      if (trigger && (trigger->keyword == "RUN" || trigger->keyword == "COPY" || trigger->keyword == "ADD" || trigger->keyword == "WORKDIR"))
+        ++step_count_;
+    }
+    const Vertex vertex = bench_.progress.begin(vertex_name("FROM " + name.full()));
+    bench_.progress.cached(vertex);
+  }
+  state_.meta.escape = bench_.file.escape;
+  return run_triggers();
+}
+
+/// ONBUILD of the base runs first and is not handed on.
+Result<> StageBuilder::run_triggers() {
+  const auto texts = std::exchange(state_.meta.config.on_build, {});
+  for (const auto& text : texts) {
+    // A trigger with heredocs is several lines: parsed like a file of its own.
+    Span ignored;
+    ASSIGN_OR_RETURN(const Dockerfile inner, parse_dockerfile("onbuild", text, ignored));
+    for (const auto& instruction : inner.instructions) {
+      ASSIGN_OR_RETURN(Command command, understand(instruction, bench_.file.escape));
+      command.span = stage_.span;
+      TRY(step(command).with("ONBUILD " + text));
+    }
+  }
+  return {};
+}
+
+Result<> StageBuilder::step(const Command& command) {
+  if (solver_.stopping()) return base::make_error(base::ErrorKind::cancelled, "the build was cancelled");
+  if (const auto* one = std::get_if<instr::Run>(&command.meaning)) return run(*one, command);
+  if (const auto* one = std::get_if<instr::Copy>(&command.meaning)) return copy(*one, command);
+  if (const auto* one = std::get_if<instr::Workdir>(&command.meaning)) return workdir(*one, command);
+  return apply_meta(state_.meta, command, {.plan = &bench_.plan, .args = &bench_.request.args, .platform_args = &bench_.platform_args});
+}
+
+Result<StageState> StageBuilder::build(Span& where) {
+  where = stage_.span;
+  TRY(begin());
+  for (const auto& command : stage_.commands) {
+    where = command.span;
+    TRY(step(command));
+  }
+  return std::move(state_);
+}
+
+Result<> StageBuilder::layer_step(const std::string& key, const std::string& shown, const std::string& history, bool bare,
+                                  const std::function<Result<>(StepLayer&, Vertex)>& make) {
+  const Vertex vertex = bench_.progress.begin(vertex_name(shown));
+  const auto finish = [&](const BuiltLayer& layer) {
+    push(state_.layers, layer);
+    state_.meta.config.diff_ids.push_back(layer.diff_id);
+    add_history(state_.meta, history, false);
+    state_.meta.config.history.back().created = images::format_time(layer.created);
+  };
+  const auto failed = [&](base::Error error) -> Result<> {
+    bench_.progress.error(vertex, error.text());
+    return error;
+  };
+  base::UniqueFd lock;
+  if (use_cache()) {
+    // Two builds that want the same step: the second waits and finds it.
+    auto taken = images::ImageStore::lock("step-" + key.substr(7));
+    if (!taken) return failed(std::move(taken).error());
+    lock = std::move(*taken);
+    auto found = find_layer(store_, key);
+    if (!found) return failed(std::move(found).error());
+    if (*found) {
+      bench_.progress.cached(vertex);
+      finish(**found);
+      return {};
+    }
+  }
+  auto layer = StepLayer::open(bench_.session, state_.layers, bare);
+  if (!layer) return failed(std::move(layer).error());
+  if (auto made = make(*layer, vertex); !made) return failed(std::move(made).error());
+  auto built = layer->commit(store_, state_.layers, key, shown, bench_.epoch_s);
+  if (!built) return failed(std::move(built).error());
+  bench_.progress.done(vertex);
+  finish(*built);
+  return {};
+}
+
+Result<> StageBuilder::workdir(const instr::Workdir& workdir, const Command& command) {
+  ASSIGN_OR_RETURN(const std::string path, workdir_of(state_.meta, workdir.path));
+  const std::string shown = shown_command(command);
+  state_.meta.config.working_dir = path;
+  Hasher key;
+  key.field("workdir").field(state_.layers.top()).field(path).field(state_.meta.config.user);
+  return layer_step(key.hex(), shown, "WORKDIR " + path, false, [&](StepLayer& layer, Vertex) -> Result<> {
+    ASSIGN_OR_RETURN(const auto accounts, containers::read_accounts(layer.root()));
+    ASSIGN_OR_RETURN(const auto who, containers::identify(state_.meta.config.user, {}, accounts));
+    TRY(make_in_root(layer.root(), path, {.uid = who.uid, .gid = who.gid, .mode = 0755}));
+    return {};
+  });
+}
+
+}  // namespace engine::build

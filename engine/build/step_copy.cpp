@@ -1,0 +1,301 @@
+// COPY and ADD.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "engine/build/copy.h"
+#include "engine/build/run_mounts.h"
+#include "engine/build/solver.h"
+#include "engine/containers/root.h"
+#include "engine/registry/fetch.h"
+#include "engine/registry/unpack.h"
+
+namespace engine::build {
+namespace {
+
+constexpr std::int64_t download_bytes_max = std::int64_t{16} << 30;
+
+base::Error invalid(std::string message) { return base::make_error(base::ErrorKind::invalid, std::move(message)); }
+
+/// "dir/file.tar.gz?x=1" → "file.tar.gz"
+std::string url_file_name(const std::string& url) {
+  std::string path = url.substr(url.find("://") + 3);
+  path = path.substr(0, path.find_first_of("?#"));
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "" : path.substr(slash + 1);
+}
+
+Result<bool> looks_like_archive(const Item& item) {
+  if (!S_ISREG(item.entries.front().info.st_mode)) return false;
+  ASSIGN_OR_RETURN(const UniqueFd file, base::sys::open("/proc/self/fd/" + std::to_string(item.fd.number()), O_RDONLY | O_NONBLOCK));
+  std::array<char, 1024> head{};
+  ASSIGN_OR_RETURN(const std::size_t got, base::sys::read(file.borrow(), head));
+  return registry::is_archive(std::string_view(head.data(), got));
+}
+
+}  // namespace
+
+struct StageBuilder::TreeSource {
+  Tree tree;
+  Context* context = nullptr;
+  Layers layers;       ///< of a stage or image
+  UniqueFd mounted;    ///< their merged root, when it was needed
+};
+
+struct StageBuilder::Gathered {
+  struct Download {
+    UniqueFd file;
+    std::string name;
+    std::int64_t modified_s = 0;
+  };
+  TreeSource source;
+  std::vector<std::string> sources;          ///< expanded
+  std::string destination;                   ///< expanded, as written
+  std::string chown, chmod;
+  IgnoreRules exclude;
+  std::vector<std::pair<std::string, Item>> items;  ///< pattern → item; filled when they must be read
+  std::vector<Download> downloads;
+  std::vector<std::pair<std::string, std::string>> heredocs;  ///< name, text
+  Hasher key;
+};
+
+Result<StageBuilder::TreeSource> StageBuilder::tree_source(const std::string& from) {
+  TreeSource source;
+  if (from.empty()) {
+    source.context = bench_.context;
+    if (source.context == nullptr) return base::make_error(base::ErrorKind::not_found, "there is no build context to copy from");
+  } else if (const auto context = bench_.contexts.find(from); context != bench_.contexts.end()) {
+    source.context = context->second;
+  } else if (const auto image = bench_.context_images.find(from); image != bench_.context_images.end()) {
+    ASSIGN_OR_RETURN(const auto found, solver_.base_image(store_, image->second, bench_.platform));
+    source.layers = {found.chain_ids, found.layer_dirs};
+  } else if (const auto index = find_stage(bench_.plan, stage_.index, from)) {
+    if (!bench_.plan.needed[*index] || std::find(stage_.needs.begin(), stage_.needs.end(), *index) == stage_.needs.end())
+      return base::make_error(base::ErrorKind::unsupported, "stage " + from + " is used by an ONBUILD trigger of the base image");
+    source.layers = solver_.stage(*index).layers;
+  } else {
+    ASSIGN_OR_RETURN(const auto found, solver_.base_image(store_, from, bench_.platform));
+    source.layers = {found.chain_ids, found.layer_dirs};
+  }
+  if (source.context != nullptr) source.tree = source.context->tree();
+  return source;
+}
+
+/// Makes the tree of a stage or image readable.
+Result<> StageBuilder::open_tree(TreeSource& source) {
+  if (source.context != nullptr || source.mounted.valid()) return {};
+  if (source.layers.folders.empty()) {  // FROM scratch: nothing in it
+    ASSIGN_OR_RETURN(const auto folder, bench_.session.new_folder());
+    ASSIGN_OR_RETURN(source.mounted, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
+  } else {
+    ASSIGN_OR_RETURN(source.mounted, containers::mount_root(source.layers.folders, {}));
+  }
+  source.tree = {.root = source.mounted.borrow(), .ignore = nullptr, .xattrs = true};
+  return {};
+}
+
+/// Lists the sources below the tree and adds their content to the key.
+Result<> StageBuilder::gather_tree(const instr::Copy& copy, Gathered& gathered) {
+  std::vector<std::string> patterns;
+  for (const auto& source : gathered.sources)
+    if (!(copy.add && (is_url(source) || is_git(source)))) patterns.push_back(source);
+  if (patterns.empty()) return {};
+  ASSIGN_OR_RETURN(gathered.source, tree_source(copy.from));
+  TreeSource& source = gathered.source;
+  std::string note_key;
+  if (source.context == nullptr) {
+    // Layers never change: what was digested once needs no mount again.
+    Hasher note;
+    note.field("tree").field(source.layers.top()).field(gathered.exclude.text()).number(copy.parents);
+    for (const auto& pattern : patterns) note.field(pattern);
+    note_key = note.hex();
+    ASSIGN_OR_RETURN(const auto known, find_note(store_, note_key));
+    if (known) {
+      gathered.key.field(*known);
+      return {};
+    }
+  }
+  TRY(open_tree(source));
+  Hasher all;
+  for (const auto& pattern : patterns) {
+    auto found = find_sources(source.tree, pattern, copy.parents);
+    if (!found) return std::move(found).error();
+    for (const auto& path : *found) {
+      auto item = list_item(source.tree, path, gathered.exclude);
+      if (!item) {
+        auto error = std::move(item).error();
+        if (error.kind == base::ErrorKind::not_found) error.context.push_back("failed to compute cache key: failed to calculate checksum");
+        return error;
+      }
+      ASSIGN_OR_RETURN(const std::string digest, digest_item(source.tree, *item, source.context != nullptr ? &source.context->digests() : nullptr));
+      const std::size_t slash = path.rfind('/');
+      // The name counts where it ends up in the image; a directory's contents lose it.
+      all.field(copy.parents ? path : item->is_directory() ? "" : path.substr(slash == std::string::npos ? 0 : slash + 1)).field(digest);
+      gathered.items.emplace_back(pattern, std::move(*item));
+    }
+  }
+  const std::string digest = all.hex();
+  gathered.key.field(digest);
+  if (!note_key.empty()) TRY(put_note(store_, note_key, digest));
+  return {};
+}
+
+Result<> StageBuilder::gather_url(const instr::Copy& copy, const std::string& url, Gathered& gathered) {
+  if (is_git(url)) return base::make_error(base::ErrorKind::unsupported, "ADD of a git repository (" + url + ") is not supported");
+  ASSIGN_OR_RETURN(const auto folder, bench_.session.new_folder());
+  Gathered::Download download;
+  ASSIGN_OR_RETURN(download.file, base::sys::open(folder / "download", O_RDWR | O_CREAT | O_EXCL, 0600));
+  ASSIGN_OR_RETURN(const auto fetched, registry::fetch_url(url, download.file.borrow(), download_bytes_max));
+  if (!copy.checksum.empty() && copy.checksum != fetched.digest)
+    return invalid("digest mismatch " + fetched.digest + ": " + copy.checksum);
+  download.name = fetched.file_name.empty() ? url_file_name(url) : fetched.file_name;
+  if (download.name.empty()) download.name = "download";
+  download.modified_s = fetched.last_modified_s;
+  gathered.key.field("url").field(download.name).field(fetched.digest);
+  gathered.downloads.push_back(std::move(download));
+  return {};
+}
+
+Result<StageBuilder::Gathered> StageBuilder::gather(const instr::Copy& copy) {
+  Gathered gathered;
+  const ExpandOptions options{.escape = state_.meta.escape};
+  const Lookup lookup = state_.meta.lookup();
+  for (const auto& source : copy.sources) {
+    ASSIGN_OR_RETURN(std::string word, expand_word(source, lookup, options));
+    gathered.sources.push_back(std::move(word));
+  }
+  ASSIGN_OR_RETURN(gathered.destination, expand_word(copy.destination, lookup, options));
+  ASSIGN_OR_RETURN(gathered.chown, expand_word(copy.chown, lookup, options));
+  ASSIGN_OR_RETURN(gathered.chmod, expand_word(copy.chmod, lookup, options));
+  std::vector<std::string> exclude;
+  for (const auto& pattern : copy.exclude) {
+    ASSIGN_OR_RETURN(std::string word, expand_word(pattern, lookup, options));
+    exclude.push_back(std::move(word));
+  }
+  ASSIGN_OR_RETURN(gathered.exclude, IgnoreRules::from_patterns(exclude));
+  const std::string to = absolute_path(state_.meta, gathered.destination);
+  gathered.key.field(copy.add ? "add" : "copy").field(state_.layers.top()).field(to).field(gathered.chown).field(gathered.chmod);
+  gathered.key.number(copy.link).number(copy.parents).number(copy.unpack ? *copy.unpack : 2).field(gathered.exclude.text());
+  TRY(gather_tree(copy, gathered));
+  for (const auto& source : gathered.sources)
+    if (copy.add && (is_url(source) || is_git(source))) TRY(gather_url(copy, source, gathered));
+  for (const auto& heredoc : copy.heredocs) {
+    std::string text = heredoc.content;
+    if (heredoc.expand) {
+      ASSIGN_OR_RETURN(text, expand_word(text, lookup, {.escape = state_.meta.escape, .ignore_quotes = true}));
+    }
+    gathered.key.field(heredoc.name).field(text);
+    gathered.heredocs.emplace_back(heredoc.name, std::move(text));
+  }
+  return gathered;
+}
+
+Result<> StageBuilder::place_item(const instr::Copy& copy, Gathered& gathered, std::size_t index, const CopyTarget& target) {
+  const auto& [pattern, item] = gathered.items[index];
+  if (copy.parents) return copy_with_parents(gathered.source.tree, item, pattern, target);
+  bool unpack = false;
+  if (copy.add && copy.unpack.value_or(true)) {
+    ASSIGN_OR_RETURN(unpack, looks_like_archive(item));
+  }
+  if (!unpack) return copy_item(gathered.source.tree, item, target);
+  ASSIGN_OR_RETURN(const UniqueFd file, base::sys::open("/proc/self/fd/" + std::to_string(item.fd.number()), O_RDONLY));
+  ASSIGN_OR_RETURN(const UniqueFd into, make_in_root(target.root, target.path, {.uid = target.owner.uid, .gid = target.owner.gid, .mode = 0755}));
+  registry::UnpackOptions options;
+  options.whiteouts = registry::Whiteouts::literal;
+  options.keep_owner = gathered.chown.empty();
+  options.uid = target.owner.uid;
+  options.gid = target.owner.gid;
+  TRY(registry::unpack(file.borrow(), into.borrow(), options).with("extracting " + item.path));
+  return {};
+}
+
+Result<> StageBuilder::place(const instr::Copy& copy, Gathered& gathered, StepLayer& layer) {
+  CopyTarget target{.root = layer.root(), .path = absolute_path(state_.meta, gathered.destination), .owner = {}, .chmod = {}, .mtime_s = {}};
+  if (!gathered.chown.empty()) {
+    UniqueFd below;  // --link works without what is below; names are still looked up there
+    if (copy.link && !state_.layers.folders.empty()) {
+      ASSIGN_OR_RETURN(below, containers::mount_root(state_.layers.folders, {}));
+    }
+    ASSIGN_OR_RETURN(target.owner, parse_owner(below.valid() ? below.borrow() : layer.root(), gathered.chown));
+  }
+  if (!gathered.chmod.empty()) {
+    ASSIGN_OR_RETURN(target.chmod, ModeChange::parse(gathered.chmod));
+  }
+  if (gathered.items.empty() && gathered.source.mounted.valid() == false && gathered.source.context == nullptr && !copy.from.empty()) {
+    // The digest was known, the layer is gone: list the sources now.
+    TRY(open_tree(gathered.source));
+    for (const auto& pattern : gathered.sources) {
+      ASSIGN_OR_RETURN(const auto found, find_sources(gathered.source.tree, pattern, copy.parents));
+      for (const auto& path : found) {
+        ASSIGN_OR_RETURN(Item item, list_item(gathered.source.tree, path, gathered.exclude));
+        gathered.items.emplace_back(pattern, std::move(item));
+      }
+    }
+  }
+  for (std::size_t i = 0; i < gathered.items.size(); ++i) {
+    if (solver_.stopping()) return base::make_error(base::ErrorKind::cancelled, "the build was cancelled");
+    TRY(place_item(copy, gathered, i, target));
+  }
+  for (const auto& [name, text] : gathered.heredocs) TRY(write_into(target, name, text, 0644));
+  for (const auto& download : gathered.downloads) {
+    if (copy.unpack.value_or(false)) {
+      TRY(base::sys::wrap("lseek", ::lseek(download.file.number(), 0, SEEK_SET)));
+      ASSIGN_OR_RETURN(const UniqueFd into, make_in_root(target.root, target.path, {}));
+      registry::UnpackOptions options;
+      options.whiteouts = registry::Whiteouts::literal;
+      TRY(registry::unpack(download.file.borrow(), into.borrow(), options));
+      continue;
+    }
+    Item item;
+    item.path = download.name;
+    Entry entry;
+    TRY(base::sys::wrap("stat", ::fstat(download.file.number(), &entry.info)));
+    entry.info.st_mode = S_IFREG | 0600;
+    entry.info.st_mtim = {.tv_sec = download.modified_s, .tv_nsec = 0};
+    item.entries.push_back(entry);
+    ASSIGN_OR_RETURN(item.fd, base::sys::dup(download.file.borrow()));
+    TRY(copy_item({}, item, target, download.name));
+  }
+  return {};
+}
+
+Result<std::string> StageBuilder::content_key(const instr::Copy& copy) {
+  Gathered gathered;
+  gathered.sources = copy.sources;
+  TRY(gather_tree(copy, gathered));
+  return gathered.key.hex();
+}
+
+Result<ReadyTree> StageBuilder::ready_tree(const std::string& from) {
+  ReadyTree ready;
+  ASSIGN_OR_RETURN(TreeSource source, tree_source(from));
+  TRY(open_tree(source));
+  ready.ignore = source.tree.ignore;
+  ready.layers = source.layers;
+  ready.root = std::move(source.mounted);
+  if (!ready.root.valid()) {
+    ASSIGN_OR_RETURN(ready.root, base::sys::dup(source.tree.root));
+  }
+  return ready;
+}
+
+Result<> StageBuilder::copy(const instr::Copy& copy, const Command& command) {
+  auto gathered = gather(copy);
+  if (!gathered) {
+    const Vertex vertex = bench_.progress.begin(vertex_name(shown_command(command)));
+    bench_.progress.error(vertex, gathered.error().text());
+    return std::move(gathered).error();
+  }
+  std::string history = copy.add ? "ADD" : "COPY";
+  if (copy.parents) history += " --parents";
+  if (copy.link) history += " --link";
+  if (!gathered->chown.empty()) history += " --chown=" + gathered->chown;
+  if (!gathered->chmod.empty()) history += " --chmod=" + gathered->chmod;
+  for (const auto& source : gathered->sources) history += " " + source;
+  for (const auto& heredoc : gathered->heredocs) history += " <<" + heredoc.first;
+  history += " " + gathered->destination + " # buildkit";
+  return layer_step(gathered->key.hex(), shown_command(command), history, copy.link,
+                    [&](StepLayer& layer, Vertex) { return place(copy, *gathered, layer); });
+}
+
+}  // namespace engine::build

@@ -1,0 +1,183 @@
+// RUN.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "engine/api/paths.h"
+#include "engine/build/copy.h"
+#include "engine/build/mount_points.h"
+#include "engine/build/run_mounts.h"
+#include "engine/build/solver.h"
+#include "engine/containers/user.h"
+
+namespace engine::build {
+namespace {
+
+base::Error invalid(std::string message) { return base::make_error(base::ErrorKind::invalid, std::move(message)); }
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (std::size_t i = 0; i < words.size(); ++i) text += (i == 0 ? "" : " ") + words[i];
+  return text;
+}
+
+/// "echo a..." : the first line of a heredoc.
+std::string summary(const std::string& text) {
+  const std::size_t end = text.find('\n');
+  std::string line = text.substr(0, end);
+  if (end != std::string::npos && end + 1 < text.size()) line += "...";
+  return line;
+}
+
+}  // namespace
+
+/// Mount options with their variables replaced.
+Result<std::vector<RunMount>> StageBuilder::run_mounts(const instr::Run& run) {
+  std::vector<RunMount> mounts;
+  for (const auto& text : run.mounts) {
+    ASSIGN_OR_RETURN(const std::string expanded, expand_word(text, state_.meta.lookup(), {.escape = state_.meta.escape}));
+    ASSIGN_OR_RETURN(RunMount mount, parse_run_mount(expanded));
+    if (mount.type == RunMountType::secret && mount.target.empty() && !mount.env) mount.target = "/run/secrets/" + mount.id;
+    if (mount.type == RunMountType::ssh && mount.id.empty()) mount.id = "default";
+    if (mount.type == RunMountType::ssh && mount.target.empty()) mount.target = "/run/buildkit/ssh_agent." + std::to_string(mounts.size());
+    if (!mount.target.empty()) {
+      mount.target = absolute_path(state_.meta, mount.target);
+      if (mount.target.size() > 1 && mount.target.back() == '/') mount.target.pop_back();
+      if (mount.target == "/") return invalid("invalid mount target \"/\"");
+    }
+    if (mount.type == RunMountType::cache && mount.id.empty()) mount.id = mount.target;
+    mounts.push_back(std::move(mount));
+  }
+  return mounts;
+}
+
+/// The words the runtime executes; `script` is a heredoc that is a program of its own ("#!…").
+Result<std::vector<std::string>> StageBuilder::run_words(const instr::Run& run, std::optional<std::string>& script, std::string& shown) {
+  CommandLine command = run.command;
+  if (!run.heredocs.empty()) {
+    if (!command.shell || command.words.size() != 1) return invalid("parsing produced an invalid run command");
+    const Heredoc& first = run.heredocs.front();
+    if (heredoc_word(command.words.front())) {
+      shown += " (" + summary(first.content) + ")";
+      if (first.content.starts_with("#!")) {
+        script = first.content;
+        return std::vector<std::string>{"/dev/pipes/" + first.name};
+      }
+      command.words = {first.content};
+    } else {
+      std::string full = command.words.front();
+      for (const auto& heredoc : run.heredocs) full += "\n" + heredoc.raw + heredoc.name;
+      command.words = {full};
+    }
+  }
+  return with_shell(state_.meta, command);
+}
+
+std::vector<std::string> StageBuilder::run_environment(const std::string& home) const {
+  std::vector<std::string> env = state_.meta.config.env;
+  const auto has = [&](const std::string& key) {
+    return std::any_of(env.begin(), env.end(), [&](const std::string& entry) { return entry.starts_with(key + "="); });
+  };
+  for (const auto& arg : state_.meta.args)
+    if (!has(arg.key)) env.push_back(arg.key + "=" + arg.value);
+  for (const auto& [key, value] : bench_.request.args)
+    if (is_proxy_argument(key) && !has(key)) env.push_back(key + "=" + value);
+  if (!has("PATH")) env.emplace_back("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+  if (!has("HOME")) env.push_back("HOME=" + (home.empty() ? "/" : home));
+  return env;
+}
+
+/// What of a mount decides the result: content of binds, no secrets and no caches.
+Result<std::string> StageBuilder::mount_key(const RunMount& mount) {
+  Hasher key;
+  key.number(static_cast<int>(mount.type)).field(mount.target).field(mount.source).field(mount.from);
+  if (mount.type == RunMountType::bind) {
+    instr::Copy as_copy;
+    as_copy.from = mount.from;
+    as_copy.sources = {mount.source.empty() ? "/" : mount.source};
+    as_copy.destination = "/";
+    ASSIGN_OR_RETURN(std::string digest, content_key(as_copy));
+    key.field(digest);
+  }
+  return key.hex();
+}
+
+Result<int> StageBuilder::execute(const instr::Run& run, const std::vector<RunMount>& mounts, const std::vector<std::string>& words,
+                                  const std::optional<std::string>& script, StepLayer& layer, Vertex vertex) {
+  RunStep step;
+  ASSIGN_OR_RETURN(const auto accounts, containers::read_accounts(layer.root()));
+  ASSIGN_OR_RETURN(step.who, containers::identify(state_.meta.config.user, {}, accounts));
+  step.args = words;
+  step.env = run_environment(step.who.home);
+  step.cwd = state_.meta.config.working_dir.empty() ? "/" : state_.meta.config.working_dir;
+  step.root = layer.root();
+  step.network = !run.network.empty() && run.network != "default" ? run.network : bench_.request.network;
+  step.insecure = run.security == "insecure" || bench_.request.privileged;
+  step.shm_size_bytes = bench_.request.shm_size_bytes;
+  step.ulimits = bench_.request.ulimits;
+
+  RunMounts ready(bench_, step);
+  TRY(ready.add_names());
+  if (script) TRY(ready.add_script(words.front(), *script));
+  for (const auto& mount : mounts) {
+    ReadyTree tree;
+    if (mount.type == RunMountType::bind || (mount.type == RunMountType::cache && !mount.from.empty())) {
+      ASSIGN_OR_RETURN(tree, ready_tree(mount.from));
+    }
+    TRY(ready.add(mount, std::move(tree)).with("RUN --mount to " + (mount.target.empty() ? mount.id : mount.target)));
+  }
+  MountPoints points(layer.root());
+  // Docker's own mounts and ours; what lies below another mount is made inside that one by the runtime.
+  for (const auto& [path, folder] : ready.targets()) TRY(points.need(path, folder));
+  auto code = bench_.runner.run(step, [&](std::string_view text) { bench_.progress.output(vertex, text); });
+  TRY(points.remove());
+  if (!code || *code != 0) return code;
+  const std::string upper = layer.upper().string();
+  layer.close();
+  if (!state_.layers.folders.empty()) TRY(points.prune(upper));
+  return code;
+}
+
+Result<> StageBuilder::run(const instr::Run& run, const Command& command) {
+  std::string shown = shown_command(command);
+  std::optional<std::string> script;
+  ASSIGN_OR_RETURN(const auto words, run_words(run, script, shown));
+  ASSIGN_OR_RETURN(const auto mounts, run_mounts(run));
+  const auto& entitled = bench_.request.entitlements;
+  const auto has = [&](const char* name) { return std::find(entitled.begin(), entitled.end(), name) != entitled.end(); };
+  if (run.security == "insecure" && !bench_.request.privileged && !has("security.insecure"))
+    return base::make_error(base::ErrorKind::permission, "granting entitlement security.insecure is not allowed by build entitlements");
+
+  Hasher key;
+  key.field("run").field(state_.layers.top()).field(state_.meta.config.user).field(state_.meta.config.working_dir);
+  for (const auto& word : words) key.field(word);
+  key.field(script.value_or(""));
+  key.number(static_cast<std::int64_t>(state_.meta.config.env.size()));
+  for (const auto& entry : state_.meta.config.env) key.field(entry);
+  for (const auto& arg : state_.meta.args)
+    if (!is_proxy_argument(arg.key)) key.field(arg.key).field(arg.value);
+  key.field(run.network).field(run.security).number(bench_.request.privileged);
+  for (const auto& mount : mounts) {
+    ASSIGN_OR_RETURN(const std::string digest, mount_key(mount));
+    key.field(digest);
+  }
+  if (words.empty()) {  // an empty RUN does nothing, as in BuildKit
+    return layer_step(key.hex(), shown, "RUN " + state_.meta.args_prefix() + "# buildkit", false,
+                      [](StepLayer&, Vertex) { return Result<>(); });
+  }
+  const std::string history = "RUN " + state_.meta.args_prefix() + joined(words) + " # buildkit";
+  return layer_step(key.hex(), shown, history, false, [&](StepLayer& layer, Vertex vertex) -> Result<> {
+    auto code = execute(run, mounts, words, script, layer, vertex);
+    const std::string failed = "process \"" + joined(words) + "\" did not complete successfully";
+    if (!code) {
+      auto error = std::move(code).error();
+      if (error.kind != base::ErrorKind::cancelled) error.context.push_back(failed);
+      return error;
+    }
+    if (*code != 0) return base::make_error(base::ErrorKind::invalid, failed + ": exit code: " + std::to_string(*code));
+    return {};
+  });
+}
+
+}  // namespace engine::build
