@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "compose/cli/files_loader.h"
 #include "compose/cli/globals.h"
 #include "compose/cli/output.h"
 #include "engine/client/client.h"
-
-extern char** environ;  // NOLINT: POSIX
 
 namespace compose::cli {
 
@@ -21,61 +20,6 @@ namespace {
 
 constexpr std::string_view shown_mark = "\x01shown";
 
-model::StringMap process_environment() {
-  model::StringMap result;
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-    const std::string_view text(*entry);
-    const auto equals = text.find('=');
-    if (equals != std::string_view::npos) result.emplace(text.substr(0, equals), text.substr(equals + 1));
-  }
-  return result;
-}
-
-load::CommandLine command_line() {
-  const Globals& g = globals();
-  std::error_code ignored;
-  return {.files = g.files,
-          .project_directory = g.project_directory,
-          .project_name = g.project_name,
-          .env_files = g.env_files,
-          .profiles = g.profiles,
-          .environment = process_environment(),
-          .current_dir = std::filesystem::current_path(ignored).string()};
-}
-
-void show(const std::vector<load::Diagnostic>& diagnostics, const model::Sources& sources) {
-  std::vector<load::Diagnostic> shown_ones;
-  for (const auto& diagnostic : diagnostics) {
-    if (diagnostic.severity == load::Severity::warning && globals().progress == "json") {
-      warn(diagnostic.message);
-    } else {
-      shown_ones.push_back(diagnostic);
-    }
-  }
-  if (!shown_ones.empty()) err(load::print(shown_ones, sources, {.colour = colour_on(STDERR_FILENO), .time = {}}));
-}
-
-Result<model::Project> load_files(const ProjectNeeds& needs, bool quiet) {
-  const auto files = load::system_files();
-  auto found = load::discover(command_line(), *files);
-  if (!found.options) {
-    if (!quiet) show(found.diagnostics, found.sources);
-    return shown();
-  }
-  show(found.diagnostics, found.sources);
-  found.options->resolve_environment = needs.environment;
-  auto loaded = load::load(*found.options, *files);
-  show(loaded.diagnostics, loaded.sources);
-  if (!loaded.project) return shown();
-  return *std::move(loaded.project);
-}
-
-Result<model::Project> selected(const model::Project& project, const ProjectNeeds& needs) {
-  auto selection = load::select(project, needs.services, needs.dependencies);
-  if (!selection.project) return make_error(ErrorKind::not_found, selection.error);
-  return *std::move(selection.project);
-}
-
 }  // namespace
 
 base::Error shown() { return make_error(ErrorKind::cancelled, std::string(shown_mark)); }
@@ -83,8 +27,8 @@ bool was_shown(const base::Error& error) { return error.message == shown_mark; }
 base::Error usage_error(std::string message) { return make_error(ErrorKind::invalid, std::move(message)); }
 
 Result<model::Project> load_project(const ProjectNeeds& needs) {
-  ASSIGN_OR_RETURN(const auto project, load_files(needs, false));
-  return selected(project, needs);
+  ASSIGN_OR_RETURN(const auto project, load_files({.resolve_environment = needs.environment}));
+  return select_services(project, needs.services, needs.dependencies);
 }
 
 Result<ProjectOrName> project_or_name(const ProjectNeeds& needs) {
@@ -92,7 +36,7 @@ Result<ProjectOrName> project_or_name(const ProjectNeeds& needs) {
   if (g.files.empty() && !g.project_name.empty()) return ProjectOrName{std::nullopt, load::normalize_project_name(g.project_name)};
   const char* name = std::getenv("COMPOSE_PROJECT_NAME");
   const bool has_name = name != nullptr && *name != 0;
-  auto project = load_files(needs, has_name);
+  auto project = load_files({.resolve_environment = needs.environment, .quiet = has_name});
   if (!project) {
     if (has_name) return ProjectOrName{std::nullopt, name};
     return std::move(project).error();
@@ -173,7 +117,7 @@ Result<View> view(const ProjectNeeds& needs) {
   ASSIGN_OR_RETURN(auto snapshot, engine::client::snapshot(result.source.name));
   result.observed = reconcile::observed(std::move(snapshot), result.source.name);
   if (result.source.project) {
-    ASSIGN_OR_RETURN(result.source.project, selected(*result.source.project, needs));
+    ASSIGN_OR_RETURN(result.source.project, select_services(*result.source.project, needs.services, needs.dependencies));
     result.desired = outline(*result.source.project);
     return result;
   }
