@@ -25,6 +25,13 @@ std::string port_name(const std::string& id) {
   return out.data();
 }
 
+/// An index in the network's namespace, far from those a container's namespace counts up from (VethSpec::index).
+int port_index(const std::string& id, int attempt) {
+  std::uint32_t hash = 0x811c9dc5 + static_cast<std::uint32_t>(attempt);  // FNV-1a
+  for (const char c : id) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x01000193;
+  return static_cast<int>((1U << 20) + (hash & 0x3fffffffU));
+}
+
 struct Plan {
   std::string interface_name, mac;
   std::vector<Prefix> addresses;
@@ -95,6 +102,28 @@ void add_default(netlink::Batch& batch, const std::optional<Address>& gateway, i
   batch.add_route({.v6 = gateway->is_v6(), .gateway = gateway, .interface = interface, .replace = true});
 }
 
+base::Result<> make_port(Network::State& state, const std::string& name, const std::string& id, const Plan& plan,
+                         base::Fd container) {
+  base::Result<> made;
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    const int index = port_index(id, attempt);
+    netlink::Batch batch;
+    batch.add_veth({.name = name, .index = index, .mtu = state.mtu, .master = state.bridge,
+                    .peer_name = plan.interface_name, .peer_mac = plan.mac, .peer_netns = container});
+    made = state.socket.run(batch);
+    if (made || made.error().number != EEXIST) return made;  // the index of another port: choose again
+  }
+  return made;
+}
+
+base::Result<> make_vlan(Network::State& state, const EndpointConfig& endpoint, const Plan& plan, base::Fd container) {
+  ASSIGN_OR_RETURN(const auto parent, state.socket.link(state.config.parent));
+  netlink::Batch batch;
+  batch.add_vlan({.name = plan.interface_name, .kind = state.config.driver, .mode = state.config.mode,
+                  .mac = endpoint.mac, .parent = parent.index, .mtu = state.mtu, .netns = container});
+  return state.socket.run(batch);
+}
+
 /// Inside the container's namespace.
 base::Result<> configure(netlink::Socket& socket, const Plan& plan) {
   ASSIGN_OR_RETURN(const auto link, socket.link(plan.interface_name));
@@ -125,16 +154,8 @@ base::Result<Endpoint> Network::attach(base::Fd container, const EndpointConfig&
     TRY(state_->socket.run(batch));
     const std::string prefix = config().interface_prefix.empty() ? "eth" : config().interface_prefix;
     ASSIGN_OR_RETURN(plan.interface_name, choose_name(inner, endpoint, prefix));
-    netlink::Batch create;
-    if (state_->bridged()) {
-      create.add_veth({.name = port, .mtu = state_->mtu, .master = state_->bridge, .peer_name = plan.interface_name,
-                       .peer_mac = plan.mac, .peer_netns = container});
-    } else {
-      ASSIGN_OR_RETURN(const auto parent, state_->socket.link(config().parent));
-      create.add_vlan({.name = plan.interface_name, .kind = config().driver, .mode = config().mode,
-                       .mac = endpoint.mac, .parent = parent.index, .mtu = state_->mtu, .netns = container});
-    }
-    TRY(state_->socket.run(create));
+    TRY(state_->bridged() ? make_port(*state_, port, endpoint.id, plan, container)
+                          : make_vlan(*state_, endpoint, plan, container));
     made = true;
     if (state_->bridged() && config().isolate_ports) {
       ASSIGN_OR_RETURN(const auto link, state_->socket.link(port));

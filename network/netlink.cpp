@@ -109,7 +109,7 @@ void Batch::add_bridge(const std::string& name, const std::string& mac, int mtu)
 
 void Batch::add_veth(const VethSpec& spec) {
   auto* m = request(RTM_NEWLINK, create_flags, "veth " + spec.name + " (" + spec.peer_name + ")");
-  append(m, link_header(0, true));
+  append(m, link_header(spec.index, true));
   put_text(m, IFLA_IFNAME, spec.name);
   put_u32(m, IFLA_MTU, static_cast<std::uint32_t>(spec.mtu));
   if (spec.master) put_u32(m, IFLA_MASTER, static_cast<std::uint32_t>(spec.master));

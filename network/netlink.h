@@ -33,6 +33,9 @@ struct RouteEntry {
 
 struct VethSpec {
   std::string name;
+  /// 0 = the kernel's choice. Where both ends get the same number in their namespaces, the kernel takes the pair for one
+  /// device without a lower one and reports the link a second late (linkwatch_urgent_event()): no IPv6 until then.
+  int index = 0;
   int mtu = 0;
   int master = 0;  ///< index of a bridge; 0 = none
   std::string peer_name, peer_mac;

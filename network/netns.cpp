@@ -37,9 +37,11 @@ base::Result<> loopback_up() {
   return {};
 }
 
-/// What Docker sets in a container's namespace; kernels without IPv6 lack the first.
+/// What Docker sets in a container's namespace, and no duplicate address detection: the engine gives addresses out, and
+/// waiting for it would make IPv6 unusable for a container's first second. Kernels without IPv6 lack the first two.
 void container_sysctls() {
   (void)base::sys::write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").has_value();
+  (void)base::sys::write_file("/proc/sys/net/ipv6/conf/default/accept_dad", "0").has_value();
   (void)base::sys::write_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0").has_value();
   (void)base::sys::write_file("/proc/sys/net/ipv4/ping_group_range", "0 2147483647").has_value();
 }

@@ -38,6 +38,8 @@ base::Result<> router_sysctls() {
   TRY(write_sysctl("net/ipv4/conf/default/rp_filter", "0"));
   if (!read_sysctl("net/ipv6/conf/all/forwarding").empty()) {
     TRY(write_sysctl("net/ipv6/conf/default/disable_ipv6", "1"));
+    // While duplicate detection holds the link-local address back (1-2 s), forwarded packets find no neighbour.
+    TRY(write_sysctl("net/ipv6/conf/default/accept_dad", "0"));
     TRY(write_sysctl("net/ipv6/conf/all/forwarding", "1"));
   }
   // Present where br_netfilter is loaded: bridged frames need no second look.
@@ -80,11 +82,14 @@ base::Result<> make_bridge(Network::State& state) {
   return state.socket.run(addresses);
 }
 
+/// Unlike any the kernel gives by itself, which are small, and any of attach(), which are larger.
+constexpr int uplink_index = 1 << 19;
+
 base::Result<> make_uplink_veth(Network::State& state) {
   const auto& uplink = *state.uplink;
   ASSIGN_OR_RETURN(const auto host, host_netns());
   netlink::Batch batch;
-  batch.add_veth({.name = uplink_inside, .mtu = state.mtu, .peer_name = uplink.interface, .peer_netns = host.borrow()});
+  batch.add_veth({.name = uplink_inside, .index = uplink_index, .mtu = state.mtu, .peer_name = uplink.interface, .peer_netns = host.borrow()});
   auto made = state.socket.run(batch);
   if (!made && made.error().number == EEXIST)
     return base::make_error(base::ErrorKind::exists,
@@ -103,6 +108,7 @@ base::Result<> configure_host_end(Network::State& state, netlink::Socket& socket
   TRY(write_sysctl(conf("ipv4", "forwarding"), "1"));
   if (!read_sysctl(conf("ipv6", "disable_ipv6")).empty()) {
     TRY(write_sysctl(conf("ipv6", "accept_ra"), "0"));
+    TRY(write_sysctl(conf("ipv6", "accept_dad"), "0"));
     TRY(write_sysctl(conf("ipv6", "disable_ipv6"), uplink.host6 ? "0" : "1"));
   }
   ASSIGN_OR_RETURN(const auto link, socket.link(uplink.interface));

@@ -21,6 +21,7 @@ namespace {
 base::Result<> configure(network::netlink::Socket& socket, const std::string& name, const std::string& v4,
                          const std::string& v6) {
   ASSIGN_OR_RETURN(const auto link, socket.link(name));
+  (void)network::write_sysctl("net/ipv6/conf/" + name + "/accept_dad", "0").has_value();
   (void)network::write_sysctl("net/ipv6/conf/" + name + "/disable_ipv6", "0").has_value();
   network::netlink::Batch batch;
   ASSIGN_OR_RETURN(const auto first, network::Prefix::parse(v4));
@@ -35,7 +36,7 @@ base::Result<> build(Lab& lab) {
   ASSIGN_OR_RETURN(lab.client, network::make_netns());
   ASSIGN_OR_RETURN(auto socket, network::netlink::Socket::open());
   network::netlink::Batch batch;
-  batch.add_veth({.name = "eth0", .mtu = 1400, .peer_name = "eth0", .peer_netns = lab.client.borrow()});
+  batch.add_veth({.name = "eth0", .index = 100, .mtu = 1400, .peer_name = "eth0", .peer_netns = lab.client.borrow()});
   batch.set_up(1);
   TRY(socket.run(batch));
   TRY(configure(socket, "eth0", "192.0.2.2/24", "2001:db8::2/64"));
