@@ -170,7 +170,7 @@ Result<std::int64_t> ImageStore::collect_garbage() {
     struct stat info {};
     if (lstat(path.c_str(), &info) != 0 || info.st_mtime + partial_age_s > std::time(nullptr)) continue;
     freed += info.st_size;
-    TRY(base::sys::unlink(path));
+    TRY(base::sys::remove_tree(path));
   }
   for (const auto& name : names_in(locks_dir()))
     if (name != "gc") TRY(base::sys::unlink(locks_dir() / name));

@@ -91,7 +91,7 @@ class FileWorker {
 /// Counts and hashes what the source gives.
 class MeasuredSource {
  public:
-  explicit MeasuredSource(const ByteSource& source) : source_(source) {}
+  explicit MeasuredSource(const ByteSource& source, std::string_view algorithm = "sha256") : source_(source), hasher_(algorithm) {}
   Result<std::size_t> read(std::span<char> into) {
     ASSIGN_OR_RETURN(const auto count, source_(into));
     hasher_.update(into.first(count));
@@ -141,7 +141,7 @@ Result<> pump(MeasuredSource& input, BufferPool& pool, Unpacked& done, std::int6
 
 Result<Unpacked> unpack(const ByteSource& source, base::Fd root, const UnpackOptions& options) {
   Unpacked done;
-  MeasuredSource input(source);
+  MeasuredSource input(source, options.input_algorithm);
   BufferPool pool(buffer_count, buffer_bytes);
   DigestWorker digest;
   FileWorker files(root, options);

@@ -1,0 +1,263 @@
+// Reading docker-archive and OCI layouts. The archive is unpacked aside first: its entries come in any order, and links
+// between its layers (older `docker save`) resolve only when all are there.
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/sys.h"
+#include "engine/api/paths.h"
+#include "engine/images/image_store.h"
+#include "engine/registry/archive.h"
+#include "engine/registry/blobs.h"
+#include "engine/registry/layer_fetch.h"
+#include "engine/registry/manifest.h"
+#include "engine/registry/unpack.h"
+
+namespace engine::registry {
+
+using base::ErrorKind;
+using base::Fd;
+using base::UniqueFd;
+using images::ImageStore;
+using nlohmann::json;
+
+namespace {
+
+constexpr std::size_t text_max = 8u << 20;
+
+/// The unpacked archive: every name in it is untrusted.
+class Layout {
+ public:
+  explicit Layout(Fd root) : root_(root) {}
+  Result<UniqueFd> open(const std::string& name) const {
+    return base::sys::openat2(root_, name, O_RDONLY | O_NONBLOCK, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  }
+  Result<std::string> text(const std::string& name) const {
+    ASSIGN_OR_RETURN(const auto file, open(name));
+    struct stat info {};
+    TRY(base::sys::wrap("stat " + name, fstat(file.number(), &info)));
+    if (!S_ISREG(info.st_mode)) return base::make_error(ErrorKind::invalid, name + " is not a file");
+    if (static_cast<std::size_t>(info.st_size) > text_max) return base::make_error(ErrorKind::exhausted, name + " is too large");
+    std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
+    for (std::size_t have = 0; have < bytes.size();) {
+      ASSIGN_OR_RETURN(const auto count, base::sys::read(file.borrow(), std::span(bytes).subspan(have)));
+      if (count == 0) return base::make_error(ErrorKind::invalid, name + " is truncated");
+      have += count;
+    }
+    return bytes;
+  }
+  Result<std::string> blob_text(const std::string& digest) const {
+    ASSIGN_OR_RETURN(auto bytes, text(blob_name(digest)));
+    Hasher hasher(std::string_view(digest).substr(0, 6));
+    hasher.update(bytes);
+    if (hasher.finish() != digest) return base::make_error(ErrorKind::invalid, "blob " + digest + " has another digest");
+    return bytes;
+  }
+  static std::string blob_name(const std::string& digest) {
+    return "blobs/" + digest.substr(0, digest.find(':')) + "/" + std::string(images::digest_hex(digest));
+  }
+
+ private:
+  Fd root_;
+};
+
+struct Source {
+  std::string file;        ///< name in the archive
+  std::string digest;      ///< of the file; "" = not stated
+};
+
+struct Candidate {
+  std::string config;
+  std::vector<Source> layers;
+  std::vector<std::string> references;
+  std::string manifest, manifest_digest;
+};
+
+class Loader {
+ public:
+  Loader(store::Store& store, const Layout& layout, const ProgressSink& progress) : store_(store), images_(store), layout_(layout), progress_(progress) {}
+
+  Result<std::vector<Loaded>> run() {
+    std::vector<Candidate> candidates;
+    if (auto index = layout_.text("index.json"); index) {
+      TRY(read_index(*index, candidates));
+      add_docker_names(candidates);
+    } else {
+      auto manifest = layout_.text("manifest.json");
+      if (!manifest) return base::make_error(ErrorKind::invalid, "neither a docker-archive nor an OCI layout: it holds no manifest.json and no index.json");
+      TRY(read_docker(*manifest, candidates));
+    }
+    std::vector<Loaded> all;
+    for (const auto& candidate : candidates) {
+      ASSIGN_OR_RETURN(auto loaded, load_one(candidate));
+      all.push_back(std::move(loaded));
+    }
+    if (!all.empty()) images::settle_in_background();
+    return all;
+  }
+
+ private:
+  Result<> read_index(const std::string& bytes, std::vector<Candidate>& candidates) {
+    ASSIGN_OR_RETURN(const auto index, parse_manifest(bytes, ""));
+    if (!index.is_index) return base::make_error(ErrorKind::invalid, "index.json is not an index");
+    for (const auto& child : index.children) {
+      if (child.os == "unknown") continue;
+      Candidate candidate;
+      candidate.manifest_digest = child.digest;
+      ASSIGN_OR_RETURN(candidate.manifest, layout_.blob_text(child.digest));
+      ASSIGN_OR_RETURN(auto manifest, parse_manifest(candidate.manifest, child.media_type));
+      for (int depth = 0; manifest.is_index; ++depth) {
+        if (depth == 4) return base::make_error(ErrorKind::invalid, "indexes nested too deep");
+        ASSIGN_OR_RETURN(const auto chosen, choose_platform(manifest, "", child.reference_name.empty() ? child.digest : child.reference_name));
+        candidate.manifest_digest = chosen.digest;
+        ASSIGN_OR_RETURN(candidate.manifest, layout_.blob_text(chosen.digest));
+        ASSIGN_OR_RETURN(manifest, parse_manifest(candidate.manifest, chosen.media_type));
+      }
+      ASSIGN_OR_RETURN(candidate.config, layout_.blob_text(manifest.config.digest));
+      for (const auto& layer : manifest.layers) candidate.layers.push_back({.file = Layout::blob_name(layer.digest), .digest = layer.digest});
+      // ref.name may be a tag alone, which names nothing.
+      if (child.reference_name.find_first_of("/:") != std::string::npos && images::parse_reference(child.reference_name))
+        candidate.references.push_back(child.reference_name);
+      const auto same = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& one) { return one.config == candidate.config; });
+      if (same == candidates.end()) candidates.push_back(std::move(candidate));
+      else same->references.insert(same->references.end(), candidate.references.begin(), candidate.references.end());
+    }
+    return {};
+  }
+
+  /// An archive that is both: manifest.json knows the names too.
+  void add_docker_names(std::vector<Candidate>& candidates) {
+    const auto text = layout_.text("manifest.json");
+    if (!text) return;
+    std::vector<Candidate> named;
+    if (!read_docker(*text, named)) return;
+    for (auto& candidate : candidates)
+      for (const auto& one : named)
+        if (one.config == candidate.config)
+          for (const auto& name : one.references)
+            if (std::find(candidate.references.begin(), candidate.references.end(), name) == candidate.references.end()) candidate.references.push_back(name);
+  }
+
+  Result<> read_docker(const std::string& bytes, std::vector<Candidate>& candidates) {
+    const auto root = json::parse(bytes, nullptr, false);
+    if (!root.is_array()) return base::make_error(ErrorKind::invalid, "manifest.json is not a list");
+    try {
+      for (const auto& entry : root) {
+        Candidate candidate;
+        ASSIGN_OR_RETURN(candidate.config, layout_.text(entry.at("Config").get<std::string>()));
+        for (const auto& layer : entry.at("Layers")) candidate.layers.push_back({.file = layer.get<std::string>(), .digest = ""});
+        if (const auto tags = entry.find("RepoTags"); tags != entry.end() && tags->is_array())
+          for (const auto& tag : *tags)
+            if (tag.is_string() && images::parse_reference(tag.get<std::string>())) candidate.references.push_back(tag.get<std::string>());
+        candidates.push_back(std::move(candidate));
+      }
+    } catch (const json::exception& error) {
+      return base::make_error(ErrorKind::invalid, std::string("manifest.json: ") + error.what());
+    }
+    return {};
+  }
+
+  Result<Loaded> load_one(const Candidate& candidate) {
+    ASSIGN_OR_RETURN(const auto config, images::parse_config(candidate.config));
+    if (config.diff_ids.size() != candidate.layers.size())
+      return base::make_error(ErrorKind::invalid, "the image has " + std::to_string(candidate.layers.size()) + " layers, its config " + std::to_string(config.diff_ids.size()));
+    std::string parent;
+    images::NewImage image{.config_json = candidate.config, .chain_ids = {}, .references = candidate.references, .manifest_digest = candidate.manifest_digest};
+    for (std::size_t i = 0; i < candidate.layers.size(); ++i) {
+      ASSIGN_OR_RETURN(parent, load_layer(candidate.layers[i], config.diff_ids[i], parent, image.chain_ids));
+      image.chain_ids.push_back(parent);
+    }
+    if (!candidate.manifest_digest.empty()) TRY(base::sys::replace_file(images::blob_path(candidate.manifest_digest), candidate.manifest, 0600));
+    ASSIGN_OR_RETURN(const auto id, images_.add(image));
+    Loaded loaded{.id = id, .references = {}};
+    for (const auto& name : candidate.references) {
+      ASSIGN_OR_RETURN(const auto reference, images::parse_reference(name));
+      loaded.references.push_back(reference.full());
+    }
+    return loaded;
+  }
+
+  Result<std::string> load_layer(const Source& source, const std::string& diff_id, const std::string& parent, const std::vector<std::string>& below) {
+    const auto chain = images::chain_id(parent, diff_id);
+    report(diff_id, "Loading layer");
+    ASSIGN_OR_RETURN(const bool there, images_.has_layer(chain));
+    if (there) {
+      report(diff_id, "Already exists");
+      return chain;
+    }
+    ASSIGN_OR_RETURN(const auto file, layout_.open(source.file));
+    ASSIGN_OR_RETURN(auto partial, PartialFile::create());
+    ASSIGN_OR_RETURN(const auto folder, ImageStore::new_layer_dir());
+    BlobKeeper keeper(std::move(partial));
+    const ByteSource raw = [&](std::span<char> into) { return base::sys::read(file.borrow(), into); };
+    auto added = [&]() -> Result<std::string> {
+      ASSIGN_OR_RETURN(const auto root, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
+      UnpackOptions options;
+      options.open_below = [&](const std::string& path) { return find_below(below, path); };
+      if (!source.digest.empty()) options.input_algorithm = source.digest.substr(0, source.digest.find(':'));
+      ASSIGN_OR_RETURN(const auto done, unpack([&](std::span<char> into) { return keeper.read(raw, into); }, root.borrow(), options));
+      if (done.diff_id != diff_id) return base::make_error(ErrorKind::invalid, "layer " + source.file + " has digest " + done.diff_id + ", the image config says " + diff_id);
+      if (!source.digest.empty() && done.input_digest != source.digest) return base::make_error(ErrorKind::invalid, "blob " + source.digest + " has another digest");
+      ASSIGN_OR_RETURN(const auto kept, keeper.finish());
+      return images_.add_layer(folder, {.parent_chain_id = parent, .diff_id = diff_id, .blob_digest = kept.digest, .blob_media_type = kept.media_type,
+                                        .blob_bytes = kept.bytes, .size_bytes = done.content_bytes});
+    }();
+    if (!added) (void)base::sys::remove_tree(folder);
+    if (added) report(diff_id, "Load complete");
+    return added;
+  }
+
+  static Result<UniqueFd> find_below(const std::vector<std::string>& chains, const std::string& path) {
+    for (auto chain = chains.rbegin(); chain != chains.rend(); ++chain) {
+      ASSIGN_OR_RETURN(const auto root, base::sys::open(images::layer_dir(*chain), O_RDONLY | O_DIRECTORY));
+      auto found = base::sys::openat2(root.borrow(), path, O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+      if (!found && found.error().number == ENOENT) continue;
+      if (!found) break;
+      struct stat info {};
+      if (fstat(found->number(), &info) != 0 || !S_ISREG(info.st_mode)) break;
+      return base::sys::openat2(root.borrow(), path, O_RDONLY | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    }
+    return base::make_error(ErrorKind::invalid, "a hard link to '" + path + "', which does not exist");
+  }
+
+  void report(const std::string& diff_id, const char* status) {
+    if (progress_) progress_({.id = short_digest(diff_id), .status = status});
+  }
+
+  store::Store& store_;
+  ImageStore images_;
+  const Layout& layout_;
+  const ProgressSink& progress_;
+};
+
+}  // namespace
+
+Result<std::vector<Loaded>> load_layout(store::Store& store, const std::filesystem::path& folder, const ProgressSink& progress) {
+  ASSIGN_OR_RETURN(const auto lease, ImageStore::lease());
+  ASSIGN_OR_RETURN(const auto root, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
+  const Layout layout(root.borrow());
+  return Loader(store, layout, progress).run();
+}
+
+Result<std::vector<Loaded>> load(store::Store& store, Fd input, const ProgressSink& progress) {
+  ASSIGN_OR_RETURN(const auto lease, ImageStore::lease());
+  auto pattern = (paths::images() / "partial" / "load-XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr) return base::errno_error(errno, "make a folder in " + paths::images().string());
+  auto loaded = [&]() -> Result<std::vector<Loaded>> {
+    ASSIGN_OR_RETURN(const auto root, base::sys::open(pattern, O_RDONLY | O_DIRECTORY));
+    UnpackOptions options;
+    options.whiteouts = Whiteouts::literal;
+    options.keep_owner = false;
+    options.uid = geteuid();
+    options.gid = getegid();
+    TRY(unpack(input, root.borrow(), options).with("reading the archive"));
+    const Layout layout(root.borrow());
+    return Loader(store, layout, progress).run();
+  }();
+  (void)base::sys::remove_tree(pattern);
+  return loaded;
+}
+
+}  // namespace engine::registry
