@@ -1,0 +1,178 @@
+#include "runtime/linux/cgroup.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "runtime/linux/device_bpf.h"
+#include "runtime/linux/kernel.h"
+#include "runtime/linux/text.h"
+
+namespace runtime {
+
+using base::Result;
+using base::UniqueFd;
+namespace sys = base::sys;
+
+Result<CgroupHost> cgroup_host() {
+  ASSIGN_OR_RETURN(const auto mountinfo, sys::read_file("/proc/self/mountinfo"));
+  CgroupHost host = parse_cgroup_mounts(mountinfo);
+  for (Hierarchy& hierarchy : host.hierarchies) {
+    if (!hierarchy.unified) continue;
+    const auto names = sys::read_file(hierarchy.mount_point + "/cgroup.controllers");
+    if (!names) continue;
+    for_each_word(std::string_view(*names).substr(0, names->find('\n')), ' ',
+                  [&](std::string_view name) { hierarchy.controllers.emplace_back(name); });
+  }
+  return host;
+}
+
+namespace {
+
+/// A new v1 cpuset is empty and takes no process: it starts with its parent's cpus and memory nodes.
+Result<> inherit_cpuset(const std::string& folder) {
+  for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
+    ASSIGN_OR_RETURN(const auto own, sys::read_file(folder + file));
+    if (own.find_first_not_of(" \n") != std::string::npos) continue;
+    ASSIGN_OR_RETURN(const auto parent, sys::read_file(folder.substr(0, folder.rfind('/')) + file));
+    TRY(sys::write_file(folder + file, parent));
+  }
+  return {};
+}
+
+bool is_v1(const Hierarchy& hierarchy, std::string_view controller) {
+  return !hierarchy.unified &&
+         std::ranges::find(hierarchy.controllers, controller) != hierarchy.controllers.end();
+}
+
+/// Makes one folder and, when they are missing, those above it. `made` gets each new one, outermost first.
+Result<> make_folder(const CgroupFolder& folder, std::vector<std::string>& made) {
+  const std::string& path = folder.path;
+  const std::size_t start = folder.hierarchy->mount_point.size();
+  for (std::size_t end = path.find('/', start + 1);; end = path.find('/', end + 1)) {
+    const std::string part = path.substr(0, end);
+    if (::mkdir(part.c_str(), 0755) == 0) {
+      made.push_back(part);
+      if (is_v1(*folder.hierarchy, "cpuset")) TRY(inherit_cpuset(part));
+    } else if (errno != EEXIST) {
+      return base::errno_error(errno, "mkdir " + part);
+    }
+    if (end == std::string::npos) return {};
+  }
+}
+
+/// cgroup v2 hands a controller down only where the parent lists it in cgroup.subtree_control.
+void enable_controllers(const CgroupFolder& folder) {
+  const Hierarchy& hierarchy = *folder.hierarchy;
+  std::string all;
+  for (const auto& name : hierarchy.controllers) all += (all.empty() ? "+" : " +") + name;
+  if (all.empty()) return;
+  for (std::size_t end = hierarchy.mount_point.size(); end != std::string::npos;
+       end = folder.path.find('/', end + 1)) {
+    const std::string parent = folder.path.substr(0, end);
+    if (parent.size() == folder.path.size()) break;
+    if (sys::write_file(parent + "/cgroup.subtree_control", all)) continue;
+    // One that can't be had (realtime tasks block "cpu") must not cost the others. What is needed fails at its write.
+    for (const auto& name : hierarchy.controllers)
+      (void)!sys::write_file(parent + "/cgroup.subtree_control", "+" + name).has_value();
+  }
+}
+
+/// `file` may start with "?" (skipped when absent) and may list alternatives "a|b", the first that exists.
+Result<> write_limit(const std::string& folder, const CgroupWrite& write) {
+  std::string_view names = write.file;
+  const bool optional = names.starts_with('?');
+  if (optional) names.remove_prefix(1);
+  std::string last;
+  base::Error error;
+  while (!names.empty()) {
+    const std::size_t bar = names.find('|');
+    last = names.substr(0, bar);
+    names.remove_prefix(bar == std::string_view::npos ? names.size() : bar + 1);
+    auto file = sys::open(folder + "/" + last, O_WRONLY);
+    if (file) {
+      auto done = kernel::write_once(file->borrow(), write.value);
+      if (done || optional) return {};
+      return std::move(done).with("cgroup " + last + " = " + write.value);
+    }
+    error = std::move(file).error();
+    if (error.number != ENOENT) break;
+  }
+  if (optional && error.number == ENOENT) return {};
+  if (error.number == ENOENT)
+    return base::make_error(base::ErrorKind::unsupported, "cgroup " + last + " = " + write.value +
+                                                              ": this kernel has no such setting");
+  return error;
+}
+
+/// Whether a process may be outside of this folder without anybody missing something.
+bool dispensable(const CgroupFolder& folder) { return folder.writes.empty(); }
+
+}  // namespace
+
+ScopedCgroup::~ScopedCgroup() {
+  // Folders above the container's own may hold others' by now: those go only while they are empty.
+  for (auto at = made_.rbegin(); at != made_.rend(); ++at)
+    if (std::ranges::find(paths_, *at) == paths_.end())
+      (void)::rmdir(at->c_str());
+    else
+      (void)!remove_cgroup({*at}).has_value();
+}
+
+Result<ScopedCgroup> ScopedCgroup::make(const CgroupPlan& plan, const spec::Resources& resources) {
+  ScopedCgroup out;
+  for (const CgroupFolder& folder : plan.folders) {
+    out.paths_.push_back(folder.path);
+    if (auto done = make_folder(folder, out.made_); !done) {
+      const int number = done.error().number;
+      if (dispensable(folder) && (number == EACCES || number == EPERM || number == EROFS)) {
+        out.paths_.pop_back();
+        continue;
+      }
+      return std::move(done).error();
+    }
+    if (folder.hierarchy->unified && (plan.folders.size() == 1 || !folder.writes.empty())) enable_controllers(folder);
+    for (const CgroupWrite& write : folder.writes) TRY(write_limit(folder.path, write));
+    if (folder.hierarchy->unified) {
+      ASSIGN_OR_RETURN(out.unified_, sys::open(folder.path, O_RDONLY | O_DIRECTORY));
+    } else {
+      ASSIGN_OR_RETURN(auto tasks, sys::open(folder.path + "/tasks", O_WRONLY));
+      out.tasks_.push_back(std::move(tasks));
+    }
+  }
+  const bool v1_devices = std::ranges::any_of(plan.folders, [](const CgroupFolder& folder) {
+    return is_v1(*folder.hierarchy, "devices");
+  });
+  if (!resources.devices.empty() && !v1_devices && out.unified_.valid())
+    TRY(attach_device_program(out.unified_.borrow(), effective_device_rules(resources.devices)));
+  return out;
+}
+
+Result<> enter_tasks(const std::vector<UniqueFd>& tasks) {
+  for (const UniqueFd& file : tasks) TRY(kernel::write_once(file.borrow(), "0"));
+  return {};
+}
+
+Result<CgroupEntry> open_cgroup(const std::vector<std::string>& paths) {
+  CgroupEntry entry;
+  for (const std::string& path : paths) {
+    auto tasks = sys::open(path + "/tasks", O_WRONLY);
+    if (tasks) {
+      entry.tasks.push_back(*std::move(tasks));
+    } else if (tasks.error().number == ENOENT) {  // cgroup2 has no such file
+      ASSIGN_OR_RETURN(entry.unified, sys::open(path, O_RDONLY | O_DIRECTORY));
+    } else {
+      return std::move(tasks).error();
+    }
+  }
+  return entry;
+}
+
+Result<> write_limits(const CgroupPlan& plan) {
+  for (const CgroupFolder& folder : plan.folders)
+    for (const CgroupWrite& write : folder.writes) TRY(write_limit(folder.path, write));
+  return {};
+}
+
+}  // namespace runtime

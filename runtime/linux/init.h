@@ -1,0 +1,36 @@
+#pragma once
+// The container's init: what the cloned child does until it becomes the program.
+#include <functional>
+#include <string>
+
+#include "runtime/linux/cgroup.h"
+#include "runtime/linux/mounts.h"
+#include "runtime/linux/namespaces.h"
+#include "runtime/linux/process.h"
+#include "runtime/linux/sync.h"
+
+namespace runtime {
+
+/// Everything init needs, prepared by the runtime and copied by clone3. Descriptors stay open until the execve.
+struct InitContext {
+  const spec::Config* config = nullptr;
+  std::string id, bundle;
+  std::string state_json;                   ///< for hooks that init runs; the pid is filled in as it is seen by the hooks' namespace
+  NamespacePlan namespaces;
+  std::vector<PlannedMount> mounts;
+  std::vector<MountSource> sources;
+  CgroupHost cgroups;
+  const std::vector<base::UniqueFd>* tasks = nullptr;
+  base::UniqueFd root;                      ///< detached mount
+  PreparedProcess process;
+  base::UniqueFd console_socket;            ///< connected; the terminal's master goes there
+  base::UniqueFd start_listener;            ///< `create`: wait here for `start` before the program runs
+  base::UniqueFd seccomp_listener_socket;   ///< connected to listenerPath
+  SyncSocket sync;                          ///< init's end
+  bool pivot = true, new_keyring = true, hooks_before_pivot = false, map_ids = false;
+};
+
+/// Never returns: becomes the program, or reports the error over the sync (or start) socket and exits.
+[[noreturn]] void run_init(InitContext& context);
+
+}  // namespace runtime

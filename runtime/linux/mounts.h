@@ -1,0 +1,56 @@
+#pragma once
+// Carrying out a mount plan. Trees are opened by the runtime, in the host's namespaces, and attached by the container's init.
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "runtime/linux/cgroup_plan.h"
+#include "runtime/linux/mount_plan.h"
+
+namespace runtime {
+
+/// What the runtime opened for one planned mount. Empty for file systems, which init makes in its own namespaces.
+struct MountSource {
+  base::UniqueFd tree;       ///< detached mount, its attributes and propagation set
+  bool folder = true;
+  std::string link;          ///< copy-symlink: the source is a link with this text
+  /// v1 cgroups without a cgroup namespace: each hierarchy's folder of the container.
+  std::vector<std::pair<std::string, base::UniqueFd>> hierarchies;
+};
+
+struct SourceOptions {
+  std::string bundle;                          ///< relative sources start here
+  bool new_cgroup_namespace = false;
+  const std::vector<spec::IdMap>* uid_mappings = nullptr;  ///< of the container's user namespace, for "idmap" without its own
+  const std::vector<spec::IdMap>* gid_mappings = nullptr;
+};
+
+/// Opens every tree. Errors name the mount. Runs in the host's namespaces with its rights.
+base::Result<std::vector<MountSource>> open_sources(const spec::Config& config, const std::vector<PlannedMount>& plan,
+                                                    const CgroupHost& cgroups, const std::string& cgroup_path,
+                                                    const SourceOptions& options);
+
+/// The detached root mount: a private clone of `path` with all below it.
+base::Result<base::UniqueFd> open_root(const std::string& path);
+
+struct AttachOptions {
+  std::string mount_label;
+  bool new_cgroup_namespace = false;
+  bool user_namespace = false;
+};
+
+/// Attaches everything below `root`, in order. Runs in the container's namespaces before pivot_root.
+base::Result<> attach_mounts(base::Fd root, const std::vector<PlannedMount>& plan, std::vector<MountSource>& sources,
+                             const CgroupHost& cgroups, const AttachOptions& options);
+
+/// Copies what is below `from` to `to`: modes, owners, links, devices, extended attributes (tmpcopyup).
+base::Result<> copy_tree(base::Fd from, base::Fd to);
+
+/// A descriptor of a user namespace with these maps, for mount_setattr(MOUNT_ATTR_IDMAP).
+base::Result<base::UniqueFd> user_namespace_with(const std::vector<spec::IdMap>& uids, const std::vector<spec::IdMap>& gids);
+
+/// "0 1000 1\n…" for /proc/PID/uid_map. Pure.
+std::string id_map_text(const std::vector<spec::IdMap>& maps);
+
+}  // namespace runtime

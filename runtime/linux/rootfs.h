@@ -1,0 +1,37 @@
+#pragma once
+// Work inside the container's root, always relative to a descriptor of it.
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "runtime/spec/spec.h"
+
+namespace runtime {
+
+enum class TargetKind : unsigned char { folder, file };
+struct TargetOptions {
+  TargetKind kind = TargetKind::folder;
+  bool nofollow = false;   ///< a link at the very end is the target itself
+};
+
+/// Opens (O_PATH) `path` inside `root`, making it and the folders above it when missing: folders 0755, files 0644 and empty.
+/// Links are followed inside the root only; a dangling link's own target is made.
+/// Errors: invalid  it is there and of the other kind.
+base::Result<base::UniqueFd> open_target(base::Fd root, const std::string& path, const TargetOptions& options);
+
+/// Device nodes, /dev links, and the terminal's /dev/console come from config.json and the defaults every container gets.
+struct DeviceChoice {
+  bool bind = false;  ///< mknod(2) is not allowed in a user namespace: clone the host's node instead
+  bool own_dev = false;  ///< /dev is the container's own mount: only then the defaults are made
+};
+base::Result<> make_devices(base::Fd root, const spec::Config& config, const DeviceChoice& choice);
+
+/// Hides `paths`: files behind the host's null device, folders behind one empty read-only tmpfs. Missing ones are skipped.
+base::Result<> mask_paths(base::Fd root, const std::vector<std::string>& paths, const std::string& label);
+/// Remounts `paths`, with all below them, read-only. Missing ones are skipped.
+base::Result<> protect_paths(base::Fd root, const std::vector<std::string>& paths);
+
+/// Makes `root` the root of this mount namespace and drops the old one. The working directory becomes "/".
+base::Result<> enter_root(base::Fd root, bool pivot);
+
+}  // namespace runtime

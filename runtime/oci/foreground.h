@@ -1,0 +1,18 @@
+#pragma once
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace runtime::oci {
+
+/// Blocks all signals and gives the descriptor they arrive at. The child undoes it before its execve.
+base::Result<base::UniqueFd> block_signals();
+
+struct Foreground {
+  pid_t pid = -1;              ///< our own child
+  base::Fd pidfd, signals;
+  base::UniqueFd terminal;     ///< master of its terminal; none = it uses our streams
+};
+/// Passes our signals on and copies the terminal until the process ends; its exit code, or 128 + signal.
+base::Result<int> wait_in_foreground(Foreground foreground);
+
+}  // namespace runtime::oci

@@ -1,0 +1,229 @@
+#include "runtime/oci/launch.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <climits>
+#include <csignal>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "runtime/linux/hooks.h"
+#include "runtime/linux/kernel.h"
+#include "runtime/spec/json.h"
+
+namespace runtime::oci {
+
+using base::ErrorKind;
+using base::Fd;
+using base::Result;
+using base::UniqueFd;
+namespace sys = base::sys;
+
+std::string seccomp_cache(const std::string& root) { return root + "/.cache/seccomp"; }
+
+namespace {
+
+Result<std::string> absolute(const std::string& path) {
+  char resolved[PATH_MAX];
+  if (!::realpath(path.c_str(), resolved)) return base::errno_error(errno, "bundle " + path);
+  return std::string(resolved);
+}
+
+/// What is honoured nowhere else is refused here, by name.
+Result<> refuse_unsupported(const spec::Config& config) {
+  const auto refuse = [](const char* what) { return base::make_error(ErrorKind::unsupported, what); };
+  if (!config.process) return base::make_error(ErrorKind::invalid, "process: missing");
+  if (config.linux_.intel_rdt) return refuse("linux.intelRdt: not supported");
+  if (!config.linux_.net_devices.empty()) return refuse("linux.netDevices: not supported");
+  if (!config.linux_.rootfs_propagation.empty() && !propagation_flags(config.linux_.rootfs_propagation))
+    return base::make_error(ErrorKind::invalid, "linux.rootfsPropagation: unknown '" + config.linux_.rootfs_propagation + "'");
+  return {};
+}
+
+Result<UniqueFd> detached_root(const spec::Config& config, const CreateOptions& options, const std::string& bundle) {
+  if (options.rootfs_fd >= 0) return sys::dup(Fd(options.rootfs_fd)).with("--rootfs-fd " + std::to_string(options.rootfs_fd));
+  if (config.root.path.empty()) return base::make_error(ErrorKind::invalid, "root.path: missing");
+  return open_root(config.root.path.starts_with('/') ? config.root.path : bundle + "/" + config.root.path);
+}
+
+}  // namespace
+
+Result<> Launched::prepare(const CreateOptions& options) {
+  TRY(check_id(options.id));
+  ASSIGN_OR_RETURN(const auto bundle, absolute(options.bundle));
+  const std::string file = options.config_file.empty() ? bundle + "/config.json" : options.config_file;
+  ASSIGN_OR_RETURN(const auto text, sys::read_file(file, 64 << 20));
+  ASSIGN_OR_RETURN(auto config, spec::parse_config(text).with(file));
+  config_ = std::make_unique<spec::Config>(std::move(config));
+  context_ = std::make_unique<InitContext>();
+  InitContext& context = *context_;
+  TRY(refuse_unsupported(*config_));
+  context.config = config_.get();
+  context.id = options.id;
+  context.bundle = bundle;
+  context.pivot = !options.no_pivot;
+  context.new_keyring = !options.no_new_keyring;
+  context.hooks_before_pivot = !config_->hooks.prestart.empty() || !config_->hooks.create_runtime.empty();
+  ASSIGN_OR_RETURN(context.namespaces, plan_namespaces(*config_));
+  ASSIGN_OR_RETURN(context.mounts, plan_mounts(*config_));
+  ASSIGN_OR_RETURN(context.process, prepare_process(*config_->process, config_->linux_, seccomp_cache(options.root)));
+  context.process.preserve_fds = options.preserve_fds;
+  context.process.tiny_init = options.tiny_init;
+  context.map_ids = context.namespaces.is_new(CLONE_NEWUSER);
+  ASSIGN_OR_RETURN(context.cgroups, cgroup_host());
+  ASSIGN_OR_RETURN(record_.cgroup_path, cgroup_path(config_->linux_.cgroups_path, options.id));
+
+  record_.id = options.id;
+  record_.bundle = bundle;
+  record_.rootfs = config_->root.path.starts_with('/') ? config_->root.path : bundle + "/" + config_->root.path;
+  record_.oci_version = config_->oci_version;
+  record_.annotations = config_->annotations;
+  record_.created = now_text();
+  record_.owner = ::geteuid();
+  record_.no_pivot = options.no_pivot;
+  for (const auto& space : config_->linux_.namespaces) record_.namespaces.push_back(space.type);
+
+  ASSIGN_OR_RETURN(state_, StateDir::create(options.root, options.id));
+  return state_.save_config(text);
+}
+
+Result<> Launched::prepare_files(const CreateOptions& options) {
+  InitContext& context = *context_;
+  const spec::Resources resources = config_->linux_.resources.value_or(spec::Resources{});
+  ASSIGN_OR_RETURN(const auto plan, plan_cgroup(context.cgroups, record_.cgroup_path, resources));
+  ASSIGN_OR_RETURN(cgroup_, ScopedCgroup::make(plan, resources));
+  record_.cgroup_paths = cgroup_.paths();
+  context.tasks = &cgroup_.tasks();
+  ASSIGN_OR_RETURN(context.root, detached_root(*config_, options, context.bundle));
+  ASSIGN_OR_RETURN(context.sources,
+                   open_sources(*config_, context.mounts, context.cgroups, record_.cgroup_path,
+                                {.bundle = context.bundle, .new_cgroup_namespace = context.namespaces.new_cgroup,
+                                 .uid_mappings = &config_->linux_.uid_mappings,
+                                 .gid_mappings = &config_->linux_.gid_mappings}));
+  if (config_->process->terminal && !options.console_socket.empty()) {
+    ASSIGN_OR_RETURN(context.console_socket, sys::connect_unix(options.console_socket).with("--console-socket"));
+  } else if (config_->process->terminal && options.child_of_caller) {
+    return base::make_error(ErrorKind::invalid, "process.terminal: needs --console-socket when the runtime does not stay");
+  } else if (!config_->process->terminal && !options.console_socket.empty()) {
+    return base::make_error(ErrorKind::invalid, "--console-socket: process.terminal is not set");
+  }
+  if (context.process.seccomp && context.process.seccomp->notifies) {
+    ASSIGN_OR_RETURN(context.seccomp_listener_socket,
+                     sys::connect_unix(config_->linux_.seccomp->listener_path).with("linux.seccomp.listenerPath"));
+  }
+  if (options.wait_for_start) {
+    ASSIGN_OR_RETURN(context.start_listener, sys::listen_unix(state_.start_socket(), SOCK_SEQPACKET));
+  }
+  return {};
+}
+
+Result<> Launched::start_init(const CreateOptions& options) {
+  InitContext& context = *context_;
+  ASSIGN_OR_RETURN(auto ends, sys::socketpair(SOCK_SEQPACKET));
+  // Nobody who shares a namespace with init may look into it before it is the program (CVE-2016-9962).
+  TRY(sys::wrap("prctl", ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)));
+  ASSIGN_OR_RETURN(const auto child_namespaces, ChildNamespaces::enter(context.namespaces, *config_));
+  kernel::CloneOptions clone;
+  clone.flags = context.namespaces.clone_flags | (options.child_of_caller ? CLONE_PARENT : 0U);
+  clone.cgroup = cgroup_.unified().number();
+  ASSIGN_OR_RETURN(auto child, kernel::clone3(clone));
+  if (child.pid == 0) {
+    ends.first.reset();
+    context.sync = SyncSocket(std::move(ends.second));
+    if (!config_->hooks.create_container.empty() || !config_->hooks.start_container.empty() ||
+        context.seccomp_listener_socket.valid())
+      context.state_json = state_json(record_, Status::creating, ::getpid());
+    run_init(context);
+  }
+  armed_ = true;
+  ours_ = !options.child_of_caller;
+  pidfd_ = std::move(child.pidfd);
+  record_.pid = child.pid;
+  sync_ = SyncSocket(std::move(ends.first));
+  return {};
+}
+
+Result<> Launched::converse(const CreateOptions& options) {
+  InitContext& context = *context_;
+  // Init has its own copies by now; ours would keep mounts and sockets alive.
+  context.sources.clear();
+  context.root.reset();
+  context.console_socket.reset();
+  context.start_listener.reset();
+  context.seccomp_listener_socket.reset();
+  if (context.map_ids) {
+    TRY(sync_.expect(SyncType::need_mapping));
+    TRY(write_id_maps(record_.pid, config_->linux_));
+    TRY(sync_.send(SyncType::go));
+  }
+  record_.start_time = process_start_time(record_.pid);
+  TRY(state_.save(record_));
+  if (context.hooks_before_pivot) {
+    TRY(sync_.expect(SyncType::at_pivot));
+    const std::string state = state_json(record_, Status::creating, record_.pid);
+    TRY(run_hooks(config_->hooks.prestart, state, "prestart"));
+    TRY(run_hooks(config_->hooks.create_runtime, state, "createRuntime"));
+    TRY(sync_.send(SyncType::go));
+  }
+  ASSIGN_OR_RETURN(auto ready, sync_.expect(SyncType::ready));
+  terminal_ = std::move(ready.fd);
+  if (!options.pid_file.empty())
+    TRY(sys::replace_file(options.pid_file, std::to_string(record_.pid)).with("--pid-file"));
+  return {};
+}
+
+Result<Launched> Launched::make(const CreateOptions& options) {
+  Launched launched;
+  TRY(launched.prepare(options));
+  TRY(launched.prepare_files(options));
+  TRY(launched.start_init(options));
+  TRY(launched.converse(options));
+  return launched;
+}
+
+Launched::Launched(Launched&& other) noexcept
+    : config_(std::move(other.config_)), context_(std::move(other.context_)), record_(std::move(other.record_)),
+      state_(std::move(other.state_)), cgroup_(std::move(other.cgroup_)), sync_(std::move(other.sync_)),
+      pidfd_(std::move(other.pidfd_)), terminal_(std::move(other.terminal_)),
+      armed_(std::exchange(other.armed_, false)), ours_(other.ours_) {}
+
+Launched::~Launched() {
+  if (armed_) kill_init();
+}
+
+void Launched::kill_init() {
+  (void)base::sys::pidfd_send_signal(pidfd_.borrow(), SIGKILL).has_value();
+  // The cgroups can only go once it left them. With CLONE_PARENT our caller reaps it, but its end is seen here too.
+  pollfd wait{.fd = pidfd_.number(), .events = POLLIN, .revents = 0};
+  while (::poll(&wait, 1, 5000) < 0 && errno == EINTR) {
+  }
+  if (ours_) (void)::waitpid(record_.pid, nullptr, 0);
+}
+
+void Launched::commit() {
+  armed_ = false;
+  state_.commit();
+  cgroup_.commit();
+}
+
+Result<> wait_for_exec(const SyncSocket& sync) {
+  TRY(sync.expect(SyncType::started));
+  ASSIGN_OR_RETURN(const auto message, sync.receive());
+  if (!message) return {};  // closed by the execve
+  if (message->type == SyncType::error) return decode_error(*message);
+  return base::make_error(ErrorKind::internal, "unexpected message from init");
+}
+
+Result<> Launched::finish() {
+  TRY(wait_for_exec(sync_));
+  // config.md: a failing poststart hook is worth a warning, the container goes on.
+  if (auto done = run_hooks(config_->hooks.poststart, state_json(record_, Status::running, record_.pid), "poststart"); !done)
+    base::log::warning("runtime", done.error().text());
+  return {};
+}
+
+}  // namespace runtime::oci

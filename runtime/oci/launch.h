@@ -1,0 +1,71 @@
+#pragma once
+// Making a container: what `create`, `run` and the first half of every start share.
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "runtime/linux/cgroup.h"
+#include "runtime/linux/init.h"
+#include "runtime/oci/state.h"
+
+namespace runtime::oci {
+
+struct CreateOptions {
+  std::string root, id, bundle = ".", config_file, console_socket, pid_file;
+  bool no_pivot = false, no_new_keyring = false, tiny_init = false;
+  bool wait_for_start = false;   ///< create: the program runs only after `start`
+  bool child_of_caller = false;  ///< create, run --detach: our caller reaps init
+  unsigned preserve_fds = 0;
+  int rootfs_fd = -1;
+};
+
+/// A container whose init stands ready: in its namespaces and cgroups, its root built, its state saved. Destroying it before
+/// commit() kills init and removes everything that was made for it.
+class Launched {
+ public:
+  /// Errors name the property of config.json or the step. Nothing is left behind then.
+  static base::Result<Launched> make(const CreateOptions& options);
+  Launched(Launched&&) noexcept;
+  Launched& operator=(Launched&&) = delete;
+  Launched(const Launched&) = delete;
+  Launched& operator=(const Launched&) = delete;
+  ~Launched();
+
+  /// `run`: waits until the program's execve succeeded, then runs the poststart hooks.
+  base::Result<> finish();
+  /// From here on the container outlives us.
+  void commit();
+
+  [[nodiscard]] const ContainerRecord& record() const { return record_; }
+  [[nodiscard]] const spec::Config& config() const { return *config_; }
+  [[nodiscard]] base::Fd pidfd() const { return pidfd_.borrow(); }
+  [[nodiscard]] pid_t pid() const { return record_.pid; }
+  /// The terminal's master when there is one and no console socket.
+  base::UniqueFd take_terminal() { return std::move(terminal_); }
+  [[nodiscard]] const StateDir& state() const { return state_; }
+
+ private:
+  Launched() = default;
+  base::Result<> prepare(const CreateOptions& options);
+  base::Result<> prepare_files(const CreateOptions& options);
+  base::Result<> start_init(const CreateOptions& options);
+  base::Result<> converse(const CreateOptions& options);
+  void kill_init();
+
+  std::unique_ptr<spec::Config> config_;
+  std::unique_ptr<InitContext> context_;
+  ContainerRecord record_;
+  StateDir state_;
+  ScopedCgroup cgroup_;
+  SyncSocket sync_;
+  base::UniqueFd pidfd_, terminal_;
+  bool armed_ = false, ours_ = false;
+};
+
+/// Waits until execve happened on the other end of `sync`: the end of the stream after `started`. Errors are the program's.
+base::Result<> wait_for_exec(const SyncSocket& sync);
+
+/// Where compiled seccomp filters are kept.
+std::string seccomp_cache(const std::string& root);
+
+}  // namespace runtime::oci

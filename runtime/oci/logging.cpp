@@ -1,0 +1,65 @@
+#include "runtime/oci/logging.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "runtime/oci/state.h"
+#include "runtime/spec/json_writer.h"
+
+namespace runtime::oci {
+
+using base::Result;
+namespace sys = base::sys;
+
+namespace {
+struct {
+  base::UniqueFd file;
+  std::string format;
+} the_log;  // one per process, set before anything can fail
+}  // namespace
+
+std::string log_line(const std::string& format, const std::string& level, const std::string& message, const std::string& time) {
+  spec::JsonWriter json;
+  if (format == "json") {
+    json.object("", [&] { json.text("level", level).text("msg", message).text("time", time); });
+    return json.take() + "\n";
+  }
+  json.text("", message);
+  return "time=\"" + time + "\" level=" + level + " msg=" + json.take() + "\n";
+}
+
+Result<> configure_log(const LogOptions& options) {
+  if (!options.format.empty() && options.format != "text" && options.format != "json")
+    return base::make_error(base::ErrorKind::invalid, "--log-format: '" + options.format + "' is not text or json");
+  using base::log::Level;
+  const Level from = options.level == "debug" ? Level::debug : options.level == "info" ? Level::info
+                     : options.level == "error" ? Level::error : Level::warning;
+  base::log::configure(base::Fd(2), from);
+  the_log.format = options.format;
+  if (options.file.empty() || options.file == "/dev/stderr") return {};
+  ASSIGN_OR_RETURN(the_log.file, sys::open(options.file, O_WRONLY | O_CREAT | O_APPEND, 0644));
+  return {};
+}
+
+void report_error(const base::Error& error) {
+  const std::string text = error.text();
+  (void)!sys::write_all(base::Fd(2), "compose-runtime: " + text + "\n").has_value();
+  if (the_log.file.valid())
+    (void)!sys::write_all(the_log.file.borrow(), log_line(the_log.format, "error", text, now_text())).has_value();
+}
+
+void ensure_standard_streams() {
+  while (true) {
+    const int fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0) return;
+    if (fd > 2) {
+      ::close(fd);
+      return;
+    }
+    (void)::fcntl(fd, F_SETFD, 0);
+  }
+}
+
+}  // namespace runtime::oci

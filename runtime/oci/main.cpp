@@ -1,0 +1,129 @@
+// compose-runtime: the command line. See runtime/README.md for the contract.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "runtime/linux/self_protection.h"
+#include "runtime/linux/sync.h"
+#include "runtime/oci/logging.h"
+#include "runtime/oci/print.h"
+#include "runtime/oci/verbs.h"
+
+namespace {
+
+using namespace runtime::oci;
+
+constexpr Flag global_flags[] = {
+    {0, "root", "DIR", "state folder (default /run/compose-runtime)"},
+    {0, "log", "FILE", "append messages there too"},
+    {0, "log-format", "text|json", "their format"},
+    {0, "log-level", "LEVEL", "error, warning, info or debug"},
+    {0, "debug", "", "log more"},
+    {0, "systemd-cgroup", "", "refused: cgroups are made directly"},
+    {0, "cgroup-manager", "NAME", "cgroupfs (the only one)"},
+    {0, "rootless", "BOOL", "accepted: found out by itself"},
+    {'v', "version", "", "print the version"},
+    {'h', "help", "", "print this"},
+};
+
+constexpr std::string_view version_text =
+    "compose-runtime version 0.1.0\nspec: 1.2.1\n";
+
+std::string usage() {
+  std::string out = "Usage: compose-runtime [FLAGS] VERB [FLAGS] …\n\nAn OCI runtime: starts containers from bundles.\n\nVerbs:\n";
+  for (const Verb& verb : verbs()) {
+    std::string line = "  " + std::string(verb.name);
+    line.resize(14, ' ');
+    out += line + std::string(verb.help) + "\n";
+  }
+  return out + "\nFlags:\n" + help_of(global_flags) +
+         "\nExit status: 0 done · 1 error · run and exec: the program's code, 128 + signal, 127 not found, 126 not executable, 125 error\n";
+}
+
+std::string usage_of(const Verb& verb) {
+  std::string out = "Usage: compose-runtime " + std::string(verb.name) + " " + std::string(verb.usage) + "\n\n" +
+                    std::string(verb.help) + "\n";
+  if (!verb.flags.empty()) out += "\n" + help_of(verb.flags);
+  return out;
+}
+
+std::string default_root() {
+  if (::geteuid() == 0) return "/run/compose-runtime";
+  const char* runtime_dir = std::getenv("XDG_RUNTIME_DIR");
+  return (runtime_dir ? std::string(runtime_dir) : "/tmp/compose-runtime-" + std::to_string(::geteuid())) + "/compose-runtime";
+}
+
+base::Error invalid(std::string what) { return base::make_error(base::ErrorKind::invalid, std::move(what)); }
+
+base::Result<Global> read_global(const Arguments& arguments) {
+  Global global;
+  global.root = arguments.has("root") ? arguments.value("root") : default_root();
+  if (!global.root.starts_with('/')) {
+    char here[4096];
+    if (!::getcwd(here, sizeof here)) return base::errno_error(errno, "getcwd");
+    global.root = std::string(here) + "/" + global.root;
+  }
+  global.debug = arguments.has("debug");
+  if (arguments.has("systemd-cgroup")) return base::make_error(base::ErrorKind::unsupported, "--systemd-cgroup: not supported; cgroups are made directly (cgroupfs)");
+  if (const auto manager = arguments.value("cgroup-manager"); !manager.empty() && manager != "cgroupfs")
+    return base::make_error(base::ErrorKind::unsupported, "--cgroup-manager: only cgroupfs is supported");
+  return global;
+}
+
+/// What an unexpected end of the command means to the shell: Docker's convention for commands that run programs.
+int default_code(std::string_view verb) { return verb == "run" || verb == "exec" ? 125 : 1; }
+
+base::Result<int> run_verb(const Verb& verb, const Global& global, std::span<const std::string> words) {
+  if (std::ranges::find(words, std::string("--help")) != words.end() && !verb.stop_at_positional) {
+    TRY(print(usage_of(verb)));
+    return 0;
+  }
+  ASSIGN_OR_RETURN(const auto arguments, parse_arguments(words, verb.flags, verb.stop_at_positional));
+  if (arguments.positional.size() < verb.positional_min || arguments.positional.size() > verb.positional_max)
+    return invalid("usage: compose-runtime " + std::string(verb.name) + " " + std::string(verb.usage));
+  return verb.run(global, arguments);
+}
+
+base::Result<int> dispatch(std::span<const std::string> words, int& error_code) {
+  ASSIGN_OR_RETURN(auto arguments, parse_arguments(words, global_flags, true));
+  if (arguments.has("version")) {
+    TRY(print(version_text));
+    return 0;
+  }
+  if (arguments.has("help") || arguments.positional.empty() || arguments.positional.front() == "help") {
+    TRY(print(usage()));
+    return arguments.has("help") || !arguments.positional.empty() ? 0 : 1;
+  }
+  TRY(configure_log({.file = arguments.value("log"), .format = arguments.value("log-format"),
+                     .level = arguments.has("debug") ? "debug" : arguments.value("log-level")}));
+  const std::string name = arguments.positional.front();
+  const auto all = verbs();
+  const auto verb = std::ranges::find(all, name, &Verb::name);
+  if (verb == all.end()) return invalid("unknown verb '" + name + "'");
+  error_code = default_code(name);
+  ASSIGN_OR_RETURN(const Global global, read_global(arguments));
+  return run_verb(*verb, global, std::span(arguments.positional).subspan(1));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // Descriptors 0 to 2 are always there: an accidental 0 for a state file would reach the container.
+  runtime::oci::ensure_standard_streams();
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  int error_code = 1;
+  auto done = runtime::protect_own_file(argv);
+  if (!done) {
+    runtime::oci::report_error(done.error());
+    return error_code;
+  }
+  auto code = dispatch(words, error_code);
+  if (code) return *code;
+  base::Error error = std::move(code).error();
+  const int number = runtime::take_exit_code(error, error_code);
+  runtime::oci::report_error(error);
+  return number;
+}

@@ -1,0 +1,218 @@
+// update and events.
+#include <poll.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "runtime/linux/cgroup.h"
+#include "runtime/linux/device_bpf.h"
+#include "runtime/linux/text.h"
+#include "runtime/oci/print.h"
+#include "runtime/oci/state.h"
+#include "runtime/oci/verbs.h"
+#include "runtime/spec/json.h"
+#include "runtime/spec/json_writer.h"
+
+namespace runtime::oci {
+
+using base::ErrorKind;
+using base::Result;
+namespace sys = base::sys;
+
+namespace {
+
+Result<std::string> read_all_input() {
+  std::string out;
+  std::array<char, 65536> buffer;
+  while (true) {
+    ASSIGN_OR_RETURN(const std::size_t count, sys::read(base::Fd(0), buffer));
+    if (count == 0) return out;
+    if (out.size() > 16u << 20) return base::make_error(ErrorKind::exhausted, "standard input is too long");
+    out.append(buffer.data(), count);
+  }
+}
+
+/// "512m", "2G" or plain bytes; -1 is unlimited.
+Result<std::optional<std::int64_t>> bytes(const Arguments& arguments, std::string_view name) {
+  std::string text = arguments.value(name);
+  if (text.empty()) return std::optional<std::int64_t>();
+  int shift = 0;
+  constexpr std::string_view units = "kmgt";
+  if (text.size() > 1 && (text.back() == 'b' || text.back() == 'B')) text.pop_back();
+  if (const auto at = units.find(static_cast<char>(std::tolower(static_cast<unsigned char>(text.back())))); at != std::string_view::npos) {
+    shift = 10 * (static_cast<int>(at) + 1);
+    text.pop_back();
+  }
+  char* end = nullptr;
+  const long long number = std::strtoll(text.c_str(), &end, 10);
+  if (text.empty() || *end != '\0' || (number > 0 && number > (INT64_MAX >> shift)))
+    return base::make_error(ErrorKind::invalid, concat({"--", name, ": '", arguments.value(name), "' is not a size"}));
+  return std::optional<std::int64_t>(number < 0 ? number : number << shift);
+}
+
+template <class T>
+Result<> take(const Arguments& arguments, std::string_view name, std::optional<T>& into) {
+  ASSIGN_OR_RETURN(const auto number, arguments.number(name));
+  if (!number) return {};
+  if (!std::in_range<T>(*number)) return base::make_error(ErrorKind::invalid, concat({"--", name, ": out of range"}));
+  into = static_cast<T>(*number);
+  return {};
+}
+
+Result<spec::Resources> from_flags(const Arguments& arguments) {
+  spec::Resources out;
+  auto& memory = out.memory.emplace();
+  ASSIGN_OR_RETURN(memory.limit, bytes(arguments, "memory"));
+  ASSIGN_OR_RETURN(memory.reservation, bytes(arguments, "memory-reservation"));
+  ASSIGN_OR_RETURN(memory.swap, bytes(arguments, "memory-swap"));
+  ASSIGN_OR_RETURN(memory.kernel, bytes(arguments, "kernel-memory"));
+  ASSIGN_OR_RETURN(memory.kernel_tcp, bytes(arguments, "kernel-memory-tcp"));
+  auto& cpu = out.cpu.emplace();
+  TRY(take(arguments, "cpu-share", cpu.shares));
+  TRY(take(arguments, "cpu-shares", cpu.shares));
+  TRY(take(arguments, "cpu-period", cpu.period));
+  TRY(take(arguments, "cpu-quota", cpu.quota));
+  TRY(take(arguments, "cpu-burst", cpu.burst));
+  TRY(take(arguments, "cpu-rt-period", cpu.realtime_period));
+  TRY(take(arguments, "cpu-rt-runtime", cpu.realtime_runtime));
+  TRY(take(arguments, "cpu-idle", cpu.idle));
+  cpu.cpus = arguments.value("cpuset-cpus");
+  cpu.mems = arguments.value("cpuset-mems");
+  TRY(take(arguments, "pids-limit", out.pids_limit));
+  if (arguments.has("blkio-weight")) TRY(take(arguments, "blkio-weight", out.block_io.emplace().weight));
+  return out;
+}
+
+/// v1 refuses a memory limit above memory+swap and the reverse: which of two writes goes first depends on the direction.
+void order_memory_writes(CgroupPlan& plan) {
+  for (CgroupFolder& folder : plan.folders) {
+    const auto limit = std::ranges::find(folder.writes, "memory.limit_in_bytes", &CgroupWrite::file);
+    const auto both = std::ranges::find(folder.writes, "memory.memsw.limit_in_bytes", &CgroupWrite::file);
+    if (limit == folder.writes.end() || both == folder.writes.end()) continue;
+    const auto now = sys::read_file(folder.path + "/memory.memsw.limit_in_bytes");
+    if (!now) continue;
+    const auto current = std::strtoull(now->c_str(), nullptr, 10);
+    const auto wanted = std::strtoll(both->value.c_str(), nullptr, 10);
+    if (wanted < 0 || static_cast<unsigned long long>(wanted) > current) std::iter_swap(limit, both);
+  }
+}
+
+}  // namespace
+
+Result<int> verb_update(const Global& global, const Arguments& arguments) {
+  const std::string& id = arguments.positional.front();
+  ASSIGN_OR_RETURN(const auto dir, StateDir::open(global.root, id));
+  ASSIGN_OR_RETURN(const auto record, dir.load());
+  if (current_status(dir, record) == Status::stopped)
+    return base::make_error(ErrorKind::invalid, "cannot update a stopped container: " + id);
+  spec::Resources resources;
+  if (arguments.has("resources")) {
+    const std::string file = arguments.value("resources");
+    ASSIGN_OR_RETURN(const auto text, file == "-" ? read_all_input() : sys::read_file(file, 16 << 20));
+    ASSIGN_OR_RETURN(resources, spec::parse_resources(text).with("--resources " + file));
+  } else {
+    ASSIGN_OR_RETURN(resources, from_flags(arguments));
+  }
+  ASSIGN_OR_RETURN(const auto host, cgroup_host());
+  ASSIGN_OR_RETURN(auto plan, plan_cgroup(host, record.cgroup_path, resources));
+  order_memory_writes(plan);
+  TRY(write_limits(plan));
+  if (resources.devices.empty() || host.with("devices")) return 0;
+  if (const Hierarchy* unified = host.unified()) {
+    ASSIGN_OR_RETURN(const auto folder, sys::open(unified->mount_point + record.cgroup_path, O_RDONLY | O_DIRECTORY));
+    TRY(attach_device_program(folder.borrow(), effective_device_rules(resources.devices)));
+  }
+  return 0;
+}
+
+namespace {
+
+std::optional<std::uint64_t> number_in(const std::vector<std::string>& paths, const char* file) {
+  for (const auto& path : paths)
+    if (const auto text = sys::read_file(path + "/" + file))
+      if (!text->empty() && text->front() >= '0' && text->front() <= '9') return std::strtoull(text->c_str(), nullptr, 10);
+  return std::nullopt;
+}
+
+/// The value behind `key` in a "key value" file of any of the folders.
+std::optional<std::uint64_t> keyed(const std::vector<std::string>& paths, const char* file, std::string_view key) {
+  std::optional<std::uint64_t> out;
+  for (const auto& path : paths)
+    if (const auto text = sys::read_file(path + "/" + file))
+      for_each_word(*text, '\n', [&](std::string_view line) {
+        if (nth_word(line, 0) == key && !out) out = std::strtoull(std::string(nth_word(line, 1)).c_str(), nullptr, 10);
+      });
+  return out;
+}
+
+std::optional<std::uint64_t> either(std::optional<std::uint64_t> first, std::optional<std::uint64_t> second) {
+  return first ? first : second;
+}
+
+/// runc's event format, the numbers containerd and people read.
+std::string stats_line(const ContainerRecord& record) {
+  const auto& paths = record.cgroup_paths;
+  spec::JsonWriter out;
+  out.object("", [&] {
+    out.text("type", "stats").text("id", record.id);
+    out.object("data", [&] {
+      out.object("cpu", [&] {
+        out.object("usage", [&] {
+          auto total = number_in(paths, "cpuacct.usage");
+          if (const auto micro = keyed(paths, "cpu.stat", "usage_usec"); !total && micro) total = *micro * 1000;
+          out.member("total", total);
+        });
+        out.object("throttling", [&] {
+          out.member("periods", keyed(paths, "cpu.stat", "nr_periods"));
+          out.member("throttledPeriods", keyed(paths, "cpu.stat", "nr_throttled"));
+        });
+      });
+      out.object("memory", [&] {
+        out.member("cache", either(keyed(paths, "memory.stat", "cache"), keyed(paths, "memory.stat", "file")));
+        out.object("usage", [&] {
+          out.member("limit", either(number_in(paths, "memory.limit_in_bytes"), number_in(paths, "memory.max")));
+          out.member("usage", either(number_in(paths, "memory.usage_in_bytes"), number_in(paths, "memory.current")));
+          out.member("max", either(number_in(paths, "memory.max_usage_in_bytes"), number_in(paths, "memory.peak")));
+          out.member("failcnt", number_in(paths, "memory.failcnt"));
+        });
+      });
+      out.object("pids", [&] {
+        out.member("current", number_in(paths, "pids.current")).member("limit", number_in(paths, "pids.max"));
+      });
+    });
+  });
+  return out.take() + "\n";
+}
+
+/// "5s", "500ms", "1m"; plain numbers are seconds.
+Result<int> interval_ms(const std::string& text) {
+  if (text.empty()) return 5000;
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  const std::string_view unit = end;
+  const double factor = unit.empty() || unit == "s" ? 1000 : unit == "ms" ? 1 : unit == "m" ? 60000 : 0;
+  if (factor == 0 || number <= 0 || number * factor > 1e9)
+    return base::make_error(ErrorKind::invalid, "--interval: '" + text + "' is not a duration");
+  return static_cast<int>(number * factor);
+}
+
+}  // namespace
+
+Result<int> verb_events(const Global& global, const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const auto dir, StateDir::open(global.root, arguments.positional.front()));
+  ASSIGN_OR_RETURN(const auto record, dir.load());
+  ASSIGN_OR_RETURN(const int pause_ms, interval_ms(arguments.value("interval")));
+  if (current_status(dir, record) == Status::stopped)
+    return base::make_error(ErrorKind::invalid, "container \"" + record.id + "\" is not running");
+  TRY(print(stats_line(record)));
+  if (arguments.has("stats")) return 0;
+  ASSIGN_OR_RETURN(const auto init, sys::pidfd_open(record.pid));
+  while (true) {
+    pollfd wait{.fd = init.number(), .events = POLLIN, .revents = 0};
+    const int ended = ::poll(&wait, 1, pause_ms);
+    if (ended > 0) return 0;
+    if (ended < 0 && errno != EINTR) return base::errno_error(errno, "poll");
+    TRY(print(stats_line(record)));
+  }
+}
+
+}  // namespace runtime::oci

@@ -1,0 +1,151 @@
+#include "runtime/oci/state.h"
+
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "runtime/linux/cgroup.h"
+#include "runtime/linux/text.h"
+#include "runtime/spec/json.h"
+#include "runtime/spec/json_writer.h"
+
+namespace runtime::oci {
+
+using base::ErrorKind;
+using base::Result;
+namespace sys = base::sys;
+
+std::string_view to_string(Status status) {
+  static constexpr std::string_view words[] = {"creating", "created", "running", "paused", "stopped"};
+  return words[static_cast<std::size_t>(status)];
+}
+
+std::string state_json(const ContainerRecord& record, Status status, pid_t pid) {
+  spec::JsonWriter out;
+  out.object("", [&] {
+    out.member("ociVersion", record.oci_version).member("id", record.id).text("status", to_string(status));
+    out.member("pid", pid).member("bundle", record.bundle).member("rootfs", record.rootfs).member("created", record.created);
+    out.text("owner", record.owner == 0 ? "root" : std::to_string(record.owner)).member("annotations", record.annotations);
+  });
+  return out.take();
+}
+
+std::string to_json(const ContainerRecord& record) {
+  spec::JsonWriter out;
+  out.object("", [&] {
+    out.member("format", 1).member("id", record.id).member("ociVersion", record.oci_version).member("pid", record.pid);
+    out.member("startTime", record.start_time).member("bundle", record.bundle).member("rootfs", record.rootfs);
+    out.member("created", record.created).member("cgroupPath", record.cgroup_path);
+    out.member("cgroupPaths", record.cgroup_paths).member("namespaces", record.namespaces);
+    out.member("annotations", record.annotations).member("owner", record.owner);
+    out.member("noPivot", record.no_pivot);
+  });
+  return out.take();
+}
+
+std::uint64_t process_start_time(pid_t pid) {
+  if (pid <= 0) return 0;
+  const auto text = sys::read_file("/proc/" + std::to_string(pid) + "/stat");
+  if (!text) return 0;
+  // proc_pid_stat(5): the name, field 2, may hold blanks and brackets; field 3 is the state and 22 the start time.
+  const std::size_t end = text->rfind(')');
+  if (end == std::string::npos || end + 2 >= text->size()) return 0;
+  const std::string_view rest = std::string_view(*text).substr(end + 2);
+  if (rest[0] == 'Z' || rest[0] == 'X') return 0;
+  return std::strtoull(std::string(nth_word(rest, 19)).c_str(), nullptr, 10);
+}
+
+Result<> check_id(const std::string& id) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '+' || c == '-' || c == '.';
+  };
+  if (id.empty() || id.size() > 1024 || id == "." || id == ".." || !std::ranges::all_of(id, fits))
+    return base::make_error(ErrorKind::invalid, "invalid container id '" + id + "': letters, digits, _ + - . only");
+  return {};
+}
+
+std::string now_text() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  tm parts{};
+  ::gmtime_r(&now.tv_sec, &parts);
+  char text[64];
+  const std::size_t length = ::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  std::snprintf(text + length, sizeof text - length, ".%06ldZ", now.tv_nsec / 1000);
+  return text;
+}
+
+Result<StateDir> StateDir::create(const std::string& root, const std::string& id) {
+  TRY(check_id(id));
+  StateDir dir(root + "/" + id);
+  if (::mkdir(dir.path_.c_str(), 0711) != 0) {
+    if (errno == ENOENT) {
+      TRY(sys::make_directories(root, 0711));
+      if (::mkdir(dir.path_.c_str(), 0711) == 0) errno = 0;
+    }
+    if (errno == EEXIST) return base::make_error(ErrorKind::exists, "container with id exists: " + id);
+    if (errno != 0) return base::errno_error(errno, "mkdir " + dir.path_);
+  }
+  dir.owned_ = true;
+  return dir;
+}
+
+Result<StateDir> StateDir::open(const std::string& root, const std::string& id) {
+  TRY(check_id(id));
+  StateDir dir(root + "/" + id);
+  if (::access(dir.path_.c_str(), F_OK) != 0) {
+    if (errno == ENOENT) return base::make_error(ErrorKind::not_found, "container \"" + id + "\" does not exist");
+    return base::errno_error(errno, dir.path_);
+  }
+  return dir;
+}
+
+StateDir& StateDir::operator=(StateDir&& other) noexcept {
+  if (this != &other) {
+    if (owned_) (void)!remove().has_value();
+    path_ = std::move(other.path_);
+    owned_ = std::exchange(other.owned_, false);
+  }
+  return *this;
+}
+
+StateDir::~StateDir() {
+  if (owned_) (void)!remove().has_value();
+}
+
+Result<> StateDir::save(const ContainerRecord& record) const {
+  return sys::replace_file(path_ + "/state.json", to_json(record), 0600);
+}
+
+Result<> StateDir::save_config(std::string_view text) const { return sys::write_file(path_ + "/config.json", text, 0600); }
+
+Result<ContainerRecord> StateDir::load() const {
+  const std::string file = path_ + "/state.json";
+  auto text = sys::read_file(file, 16 << 20);
+  if (!text) return std::move(text).error();
+  return parse_record(*text).with(file);
+}
+
+Result<spec::Config> StateDir::load_config() const {
+  const std::string file = path_ + "/config.json";
+  ASSIGN_OR_RETURN(const auto text, sys::read_file(file, 64 << 20));
+  return spec::parse_config(text).with(file);
+}
+
+Result<> StateDir::remove() const {
+  // The few names we make; anything else is not ours and keeps the folder.
+  for (const char* name : {"/start.sock", "/state.json", "/config.json"})
+    if (::unlink((path_ + name).c_str()) != 0 && errno != ENOENT) return base::errno_error(errno, path_ + name);
+  if (::rmdir(path_.c_str()) == 0 || errno == ENOENT) return {};
+  return sys::remove_tree(path_);  // a temporary file of a writer that was killed
+}
+
+Status current_status(const StateDir& dir, const ContainerRecord& record) {
+  const std::uint64_t start = process_start_time(record.pid);
+  if (start == 0 || start != record.start_time) return Status::stopped;
+  if (::access(dir.start_socket().c_str(), F_OK) == 0) return Status::created;
+  return cgroup_frozen(record.cgroup_paths) ? Status::paused : Status::running;
+}
+
+}  // namespace runtime::oci
