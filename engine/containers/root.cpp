@@ -89,13 +89,14 @@ base::Result<base::UniqueFd> mount_modern(const std::vector<std::filesystem::pat
     TRY(fs.set("workdir", for_config(writable.work, folders.work)));
   }
   for (const auto& [key, value] : fixed_options) TRY(fs.set(key, value));
+  if (writable.no_sync) TRY(fs.set_flag("volatile"));
   if (in_user_namespace()) TRY(fs.set_flag("userxattr"));
   return fs.mount(folders.upper.valid() ? 0 : MOUNT_ATTR_RDONLY);
 }
 
 /// In a mount namespace of this thread's own: mount(2) there, clone it, leave. Every layer is named by its descriptor's number relative
 /// to /proc/self/fd, so that even 500 fit into the page mount(2) takes.
-base::Result<base::UniqueFd> mount_in_scratch(const Folders& folders, const std::filesystem::path& where) {
+base::Result<base::UniqueFd> mount_in_scratch(const Folders& folders, const std::filesystem::path& where, bool no_sync) {
   const auto failed = [](const char* what) { return base::errno_error(errno, what); };
   if (::unshare(CLONE_FS | CLONE_NEWNS) != 0) return failed("unshare the mount namespace");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return failed("make mounts private");
@@ -105,6 +106,7 @@ base::Result<base::UniqueFd> mount_in_scratch(const Folders& folders, const std:
   if (folders.upper.valid())
     options += ",upperdir=" + std::to_string(folders.upper.number()) + ",workdir=" + std::to_string(folders.work.number());
   for (const auto& [key, value] : fixed_options) options += std::string(",") + key + "=" + value;
+  if (no_sync) options += ",volatile";
   if (in_user_namespace()) options += ",userxattr";
   const unsigned long flags = folders.upper.valid() ? 0 : MS_RDONLY;
   if (::mount("overlay", where.c_str(), "overlay", flags, options.c_str()) != 0) return failed("mount overlay");
@@ -122,7 +124,7 @@ base::Result<base::UniqueFd> mount_root_legacy(const std::vector<std::filesystem
   ASSIGN_OR_RETURN(const auto folders, open_folders(layers, writable));
   const auto where = writable.upper.empty() ? layers.back() : writable.upper.parent_path();
   base::Result<base::UniqueFd> mounted = base::make_error(base::ErrorKind::internal, "not run");
-  std::thread([&] { mounted = mount_in_scratch(folders, where); }).join();
+  std::thread([&] { mounted = mount_in_scratch(folders, where, writable.no_sync); }).join();
   return mounted;
 }
 

@@ -13,6 +13,8 @@ namespace engine::containers {
 /// Where the writable layer of a container is: paths::container(id)/{upper,work}.
 struct WritableLayer {
   std::filesystem::path upper, work;
+  /// Overlay's "volatile": unmounting does not flush the whole file system below. For layers that are lost with a crash anyway (builds).
+  bool no_sync = false;
 };
 WritableLayer writable_layer(const std::string& id);
 
