@@ -54,27 +54,34 @@ struct Transfer {
   const std::map<std::string, bool>* buildable = nullptr;
 };
 
+/// What the worker said went wrong: {"error":{"kind":"…","message":"…"}}.
+std::optional<std::string> failure_in(std::string_view line) {
+  constexpr std::string_view head = "{\"error\":";
+  return line.starts_with(head) ? json_text(line.substr(head.size()), "message") : std::nullopt;
+}
+
 Job make_job(const std::string& name, const std::string& image, const std::string& platform, const Transfer& transfer,
              ProgressWriter& writer, std::vector<std::string>& failures) {
   Job job;
-  job.arguments = {transfer.verb, "--progress", transfer.quiet ? "quiet" : "json"};
+  job.arguments = {transfer.verb, "--progress", "json"};
   if (!platform.empty()) job.arguments.insert(job.arguments.end(), {"--platform", platform});
   job.arguments.push_back(image);
   job.on_start = [&writer, name, &transfer] { writer.change({name, transfer.begun, ""}); };
-  const bool live = globals().progress == "tty" || is_terminal(2);
-  if (live && !transfer.quiet) {
-    job.on_line = [&writer, name, &transfer, bytes = std::make_shared<Bytes>()](const std::string& line) {
-      writer.change({name, transfer.begun, bytes->line(line)});
-    };
-  }
-  job.on_end = [&writer, &failures, name, &transfer](int code, const std::string& errors) {
+  const bool live = (globals().progress == "tty" || is_terminal(2)) && !transfer.quiet;
+  const auto failure = std::make_shared<std::string>();
+  job.on_line = [&writer, name, &transfer, live, failure, bytes = std::make_shared<Bytes>()](const std::string& line) {
+    if (auto said = failure_in(line)) *failure = *std::move(said);
+    else if (live) writer.change({name, transfer.begun, bytes->line(line)});
+  };
+  job.on_end = [&writer, &failures, name, &transfer, failure](int code, const std::string& errors) {
     if (code == 0) {
       writer.change({name, transfer.done, ""});
       return;
     }
+    const std::string& why = failure->empty() ? errors : *failure;
     const bool built_instead = transfer.buildable != nullptr && transfer.buildable->contains(name);
-    writer.change({name, built_instead || transfer.ignore_failures ? "Warning" : "Error", errors});
-    if (!built_instead && !transfer.ignore_failures) failures.push_back(errors);
+    writer.change({name, built_instead || transfer.ignore_failures ? "Warning" : "Error", why});
+    if (!built_instead && !transfer.ignore_failures) failures.push_back(why);
   };
   return job;
 }

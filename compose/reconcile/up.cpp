@@ -29,8 +29,9 @@ Result<> Planner::ensure_service(const Service& service) {
   std::vector<std::pair<const Found*, std::string>> current;
   int highest = 0;
   for (const Found* found : found_of(service.name)) {
+    if (removed_.contains(found->name())) continue;
     highest = std::max(highest, found->number);
-    if (!removed_.contains(found->name())) current.emplace_back(found, why_recreate(service, *found));
+    current.emplace_back(found, why_recreate(service, *found));
   }
   // Obsolete ones and the highest numbers are the first to go when scaling down.
   std::stable_sort(current.begin(), current.end(),
