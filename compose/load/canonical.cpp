@@ -49,6 +49,8 @@ class Canonical {
       case Short::models: node = names_as_mapping(std::move(node)); return;
       case Short::mount:
         if (node.is_string()) mount(node, path);
+        else if (Node* target = node.find("target"); target != nullptr && target->is_string())
+          target->text = clean_path(target->text);
         return;
       case Short::file:
       case Short::secret_file:

@@ -74,7 +74,7 @@ struct Selection {
 
 /// The project with only the named services enabled (all when empty), with what they depend on; services with an
 /// inactive profile are enabled when named, as Docker Compose does. Others move to disabled_services.
-/// Networks, volumes, configs and secrets nobody needs stay: see prune_unused().
+/// Networks, volumes, configs, secrets and models no enabled service needs are dropped (prune_unused()), also without names.
 Selection select(const model::Project& project, const std::vector<std::string>& services,
                  Dependencies dependencies = Dependencies::include);
 

@@ -168,6 +168,10 @@ class Builder final : public YAML::EventHandler {
                      "key '" + frame.key + "' is already defined at line " + std::to_string(earlier->key_at.line));
       return;
     }
+    if (entries.size() >= context_.limits.entries_max) {
+      context_.error(frame.key_at, std::string(), "a mapping holds too many keys");
+      throw TooMuch{};
+    }
     entries.push_back(Entry{std::move(frame.key), frame.key_at, std::move(node)});
   }
 

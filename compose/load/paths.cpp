@@ -76,10 +76,10 @@ class Resolver {
     for (Entry& entry : volumes->entries) {
       Node* options = entry.value.find("driver_opts");
       if (options == nullptr) continue;
-      const Node *driver = entry.value.find("driver"), *o = options->find("o"), *type = options->find("type");
+      const Node *driver = entry.value.find("driver"), *o = options->find("o");
       Node* device = options->find("device");
-      if (driver != nullptr && driver->is_string() && driver->text != "local") continue;
-      (void)type;
+      // Docker Compose asks for the driver to be written; without it the device stays as it is.
+      if (driver == nullptr || driver->text != "local") continue;
       if (device != nullptr && o != nullptr && o->is_string() && o->text == "bind") make_absolute(*device);
     }
   }

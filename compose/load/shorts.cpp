@@ -135,7 +135,8 @@ void apply_option(ShortMount& mount, std::string_view option) {
     mount.bind = true, mount.propagation = option;
 }
 
-/// Lexical cleaning of an absolute or relative slash path: no "//", ".", "x/..", trailing slash.
+}  // namespace
+
 std::string clean_path(std::string_view path) {
   if (path.empty()) return "";
   const bool absolute = path.front() == '/';
@@ -155,8 +156,6 @@ std::string clean_path(std::string_view path) {
   for (std::size_t i = 0; i < parts.size(); ++i) out.append(i == 0 ? "" : "/").append(parts[i]);
   return out.empty() ? "." : out;
 }
-
-}  // namespace
 
 ShortMount parse_mount(std::string_view text) {
   ShortMount mount;

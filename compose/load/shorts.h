@@ -34,6 +34,9 @@ struct ShortMount {
 };
 ShortMount parse_mount(std::string_view text);
 
+/// Lexical cleaning of a slash path: no "//", ".", "x/..", trailing slash; "" stays.
+std::string clean_path(std::string_view path);
+
 /// "source[:target[:permissions]]".
 struct ShortDevice {
   std::string source, target, permissions, error;

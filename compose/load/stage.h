@@ -40,7 +40,8 @@ class Path {
 
 /// Hostile input is refused within these. Far above anything real, low enough for a bounded answer.
 struct Limits {
-  std::size_t nodes_max = 2'000'000;          ///< of all files together, aliases expanded
+  std::size_t nodes_max = 1'000'000;          ///< of all files together, aliases expanded
+  std::size_t entries_max = 20'000;           ///< keys of one mapping: looking one up is linear
   std::size_t depth_max = 200;
   std::size_t include_depth_max = 32;
   std::size_t files_max = 1000;

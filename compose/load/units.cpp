@@ -139,20 +139,33 @@ std::string format_duration(std::chrono::nanoseconds duration) {
 namespace {
 
 template <class Real>
-std::string shortest(Real value, double large) {
+std::string shortest(Real value, double small, double large) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
   char buffer[128];
   const double size = std::fabs(static_cast<double>(value));
-  const bool plain = size == 0 || (size >= 1e-4 && size < large);
+  const bool plain = size == 0 || (size >= small && size < large);
   const auto format = plain ? std::chars_format::fixed : std::chars_format::scientific;
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, format).ptr;
   return {buffer, end};
 }
 
+template <class Real>
+std::string json_real(Real value) {
+  std::string text = shortest(value, 1e-6, 1e21);
+  const auto n = text.size();
+  if (n >= 4 && text[n - 4] == 'e' && text[n - 3] == '-' && text[n - 2] == '0') text.erase(n - 2, 1);
+  return text;
+}
+
+/// From here on Go's %g writes an exponent: 21 digits is the limit only for JSON.
+constexpr double general_large = 1e6;
+
 }  // namespace
 
-std::string format_real(double value, double large) { return shortest(value, large); }
-std::string format_real32(float value) { return shortest(value, 1e21); }
+std::string format_real(double value) { return shortest(value, 1e-4, general_large); }
+std::string format_real(float value) { return shortest(value, 1e-4, general_large); }
+std::string format_json_real(double value) { return json_real(value); }
+std::string format_json_real(float value) { return json_real(value); }
 
 }  // namespace compose::load

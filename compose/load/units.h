@@ -16,10 +16,13 @@ std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
 /// "1m30s", "1.5s", "0s" (Go's Duration.String).
 std::string format_duration(std::chrono::nanoseconds duration);
 
-/// As Go prints a float: shortest digits that read back, without exponent between 1e-4 and `large`, else "1e+21".
-std::string format_real(double value, double large = 1e21);
-/// The shortest digits of the value in single precision.
-std::string format_real32(float value);
+/// As Go's %v and go-yaml print a float: shortest digits that read back, exponent below 1e-4 and from 1e6 when it is
+/// shorter to say so ("1e+06").
+std::string format_real(double value);
+std::string format_real(float value);
+/// As Go's JSON prints it: exponent below 1e-6 and from 1e21.
+std::string format_json_real(double value);
+std::string format_json_real(float value);
 
 /// [+-]digits, nothing else; nullopt out of range.
 std::optional<std::int64_t> parse_int(std::string_view text);

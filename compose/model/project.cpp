@@ -13,7 +13,7 @@ std::int64_t Service::replicas() const {
 
 Strings Service::dependencies() const {
   std::set<std::string> names;
-  for (const auto& [name, dependency] : depends_on) names.insert(name);
+  for (const auto& [needed, dependency] : depends_on) names.insert(needed);
   const auto add_mode = [&](const std::string& mode) {
     if (mode.starts_with("service:")) names.insert(mode.substr(8));
   };

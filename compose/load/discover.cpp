@@ -1,0 +1,173 @@
+#include <algorithm>
+
+#include "compose/load/dotenv.h"
+#include "compose/load/load.h"
+#include "compose/load/paths.h"
+#include "compose/load/session.h"
+
+namespace compose::load {
+namespace {
+
+constexpr std::string_view file_names[] = {"compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"};
+constexpr std::string_view override_names[] = {"compose.override.yml", "compose.override.yaml",
+                                               "docker-compose.override.yml", "docker-compose.override.yaml"};
+
+std::vector<std::string> split(std::string_view text, std::string_view separator) {
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i <= text.size();) {
+    const auto end = std::min(text.find(separator, i), text.size());
+    if (end > i) out.emplace_back(text.substr(i, end - i));
+    i = end + separator.size();
+  }
+  return out;
+}
+
+bool is_true(const std::string& text) {
+  static constexpr std::string_view words[] = {"1", "t", "T", "TRUE", "true", "True"};
+  return std::find(std::begin(words), std::end(words), text) != std::end(words);
+}
+
+class Discovery {
+ public:
+  Discovery(const CommandLine& line, const FileReader& files) : line_(line), files_(files), environment_(line.environment) {}
+
+  DiscoverResult run() {
+    if (!line_.project_directory.empty()) working_dir_ = absolute_path(line_.current_dir, line_.project_directory);
+    paths_ = line_.files;
+    // .env may itself say COMPOSE_FILE; a file found in a parent directory then brings its own .env.
+    read_env_files();
+    if (paths_.empty()) take_compose_file();
+    if (paths_.empty() && result_.diagnostics.empty()) search();
+    if (paths_.empty()) plain_error("no configuration file provided: not found");
+    read_env_files();
+    if (has_errors(result_.diagnostics)) return std::move(result_);
+    LoadOptions options;
+    for (const std::string& path : paths_)
+      options.files.push_back(path == "-" ? path : absolute_path(line_.current_dir, path));
+    options.working_dir = project_dir();
+    options.project_name = line_.project_name.empty() ? variable("COMPOSE_PROJECT_NAME") : line_.project_name;
+    options.profiles = line_.profiles.empty() ? split(variable("COMPOSE_PROFILES"), ",") : line_.profiles;
+    options.environment = std::move(environment_);
+    result_.options = std::move(options);
+    return std::move(result_);
+  }
+
+ private:
+  void plain_error(std::string message) {
+    result_.diagnostics.push_back({Severity::error, {}, "", std::move(message), "", true});
+  }
+  void warn(std::string message) {
+    result_.diagnostics.push_back({Severity::warning, {}, "", std::move(message), "", true});
+  }
+
+  [[nodiscard]] std::string variable(const std::string& name) const {
+    const auto found = environment_.find(name);
+    return found == environment_.end() ? "" : found->second;
+  }
+
+  [[nodiscard]] std::string project_dir() const {
+    if (!working_dir_.empty()) return working_dir_;
+    for (const std::string& path : paths_)
+      if (path != "-") return parent_of(absolute_path(line_.current_dir, path));
+    return line_.current_dir;
+  }
+
+  [[nodiscard]] std::vector<std::string> env_files() const {
+    if (!line_.env_files.empty()) return line_.env_files;
+    const auto named = line_.environment.find("COMPOSE_ENV_FILES");
+    if (named != line_.environment.end() && !named->second.empty()) return split(named->second, ",");
+    if (is_true(variable("COMPOSE_DISABLE_ENV_FILE"))) return {};
+    const std::string standard = absolute_path(project_dir(), ".env");
+    if (!files_.exists(standard) || files_.is_directory(standard)) return {};
+    return {standard};
+  }
+
+  void read_env_files() {
+    for (const std::string& name : env_files()) {
+      const std::string path = absolute_path(line_.current_dir, name);
+      if (std::find(read_.begin(), read_.end(), path) != read_.end()) continue;
+      read_.push_back(path);
+      read_env_file(path);
+    }
+    // Later files win over earlier ones, the shell over all.
+    for (const auto& [name, value] : from_files_) environment_.emplace(name, value);
+    from_files_.clear();
+  }
+
+  void read_env_file(const std::string& path) {
+    const auto text = files_.read(path);
+    if (!text) {
+      if (!files_.exists(path)) return plain_error("couldn't find env file: " + path);
+      return plain_error(files_.is_directory(path) ? path + " is a directory" : read_failure(text.error()));
+    }
+    const Lookup lookup = [&](std::string_view name) -> std::optional<std::string> {
+      const std::string key(name);
+      if (const auto found = environment_.find(key); found != environment_.end()) return found->second;
+      const auto found = from_files_.find(key);
+      return found == from_files_.end() ? std::nullopt : std::optional(found->second);
+    };
+    const DotEnv parsed = parse_dotenv(*text, lookup);
+    for (const std::string& unset : parsed.unset)
+      warn("The \"" + unset + "\" variable is not set. Defaulting to a blank string.");
+    if (!parsed.error.empty()) {
+      const auto number = static_cast<std::uint32_t>(result_.sources.files.size());
+      result_.sources.files.push_back({path, *text});
+      result_.diagnostics.push_back({Severity::error, {number, parsed.error_line, 1}, "", parsed.error, "", false});
+      return;
+    }
+    for (const auto& [name, value] : parsed.variables) from_files_[name] = value;
+  }
+
+  void take_compose_file() {
+    const std::string list = variable("COMPOSE_FILE");
+    if (list.empty()) return;
+    std::string separator = variable("COMPOSE_PATH_SEPARATOR");
+    if (separator.empty()) separator = ":";
+    for (const std::string& path : split(list, separator))
+      paths_.push_back(path == "-" ? path : absolute_path(line_.current_dir, path));
+  }
+
+  template <std::size_t N>
+  [[nodiscard]] std::vector<std::string> present(const std::string& directory, const std::string_view (&names)[N]) const {
+    std::vector<std::string> found;
+    for (const auto name : names)
+      if (std::string path = absolute_path(directory, name); files_.exists(path)) found.push_back(std::move(path));
+    return found;
+  }
+
+  void several(const std::vector<std::string>& found, std::string_view what) {
+    if (found.size() < 2) return;
+    std::string list;
+    for (const std::string& path : found) list += (list.empty() ? "" : ", ") + path;
+    warn("Found multiple " + std::string(what) + " files with supported names: " + list);
+    warn("Using " + found.front());
+  }
+
+  void search() {
+    for (std::string directory = project_dir();; directory = parent_of(directory)) {
+      const auto found = present(directory, file_names);
+      if (!found.empty()) {
+        several(found, "config");
+        paths_.push_back(found.front());
+        const auto overrides = present(directory, override_names);
+        several(overrides, "override");
+        if (!overrides.empty()) paths_.push_back(overrides.front());
+        return;
+      }
+      if (directory == "/" || directory == ".") return;
+    }
+  }
+
+  const CommandLine& line_;
+  const FileReader& files_;
+  DiscoverResult result_;
+  model::StringMap environment_, from_files_;
+  std::string working_dir_;
+  std::vector<std::string> paths_, read_;
+};
+
+}  // namespace
+
+DiscoverResult discover(const CommandLine& line, const FileReader& files) { return Discovery(line, files).run(); }
+
+}  // namespace compose::load

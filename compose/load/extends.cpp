@@ -1,0 +1,144 @@
+#include <set>
+
+#include "compose/load/canonical.h"
+#include "compose/load/merge.h"
+#include "compose/load/paths.h"
+#include "compose/load/session.h"
+
+namespace compose::load {
+
+/// Follows `extends` through one document and the files it names.
+class Extender {
+ public:
+  Extender(Session& session, const ModelSource& source) : session_(session), context_(session.context_), source_(source) {}
+
+  /// Replaces service `name` of `services` by itself merged over what it extends.
+  void extend(const std::string& name, Node& services, const std::string& path) {
+    Node* service = services.find(name);
+    if (service == nullptr || !service->is_mapping()) return;
+    const Node* extends = service->find("extends");
+    if (extends == nullptr || extends->directive == Directive::reset) return;
+    const Reference target = reference(*extends, name, path);
+    if (target.service.empty()) return;
+    if (!enter(name, path, extends->at)) return;
+    if (const Node* base = base_of(target, name, services, path)) {
+      Node merged = *base;
+      Node over = std::move(*services.find(name));
+      const Path in_services = Path(Path(), "services");
+      merge(context_, merged, std::move(over), file_rule_of_service(), Path(in_services, name));
+      merged.erase("extends");
+      *services.find(name) = std::move(merged);
+    }
+    chain_.pop_back();
+  }
+
+ private:
+  struct Reference {
+    std::string service, file;
+    Position at;
+  };
+
+  static const Rule* file_rule_of_service() { return attribute(file_rule(), "services")->value; }
+
+  Reference reference(const Node& extends, const std::string& name, const std::string& path) {
+    Reference target{.service = {}, .file = {}, .at = extends.at};
+    if (extends.is_string()) {
+      target.service = extends.text;
+      return target;
+    }
+    const Node *service = extends.find("service"), *file = extends.find("file");
+    const bool good = service != nullptr && service->is_string() && (file == nullptr || file->is_string());
+    if (!good) {
+      context_.error(extends.at, "services." + name + ".extends", "expected a service name, or a mapping with 'service'");
+      return target;
+    }
+    target.service = service->text;
+    target.at = service->at;
+    if (file != nullptr && !file->text.empty()) {
+      // Relative to the project for a file of the project, to its own folder for an extended one.
+      const std::string expanded = expand_home(file->text, source_.environment);
+      target.file = absolute_path(source_.working_dir, expanded);
+      (void)path;
+    }
+    return target;
+  }
+
+  bool enter(const std::string& name, const std::string& path, Position at) {
+    const std::string link = name + " in " + path;
+    std::string cycle;
+    for (const std::string& earlier : chain_) {
+      cycle += earlier + " extends ";
+      if (earlier == link) {
+        context_.error(at, "services." + name + ".extends", "extends itself: " + cycle + link);
+        return false;
+      }
+    }
+    chain_.push_back(link);
+    return true;
+  }
+
+  /// The extended service with its own `extends` applied; nullptr when reported.
+  const Node* base_of(const Reference& target, const std::string& name, Node& services, const std::string& path) {
+    if (target.file.empty()) {
+      if (services.find(target.service) == nullptr) {
+        missing(target, name, services, path);
+        return nullptr;
+      }
+      extend(target.service, services, path);
+      const Node* base = services.find(target.service);
+      return base->is_mapping() ? base : nullptr;
+    }
+    Node* others = session_.services_of(target.file, target.at, source_);
+    if (others == nullptr) return nullptr;
+    if (others->find(target.service) == nullptr) {
+      missing(target, name, *others, target.file);
+      return nullptr;
+    }
+    extend(target.service, *others, target.file);
+    const Node* base = others->find(target.service);
+    return base->is_mapping() ? base : nullptr;
+  }
+
+  void missing(const Reference& target, const std::string& name, const Node& services, const std::string& path) {
+    std::vector<std::string_view> known;
+    for (const Entry& entry : services.entries) known.push_back(entry.key);
+    context_.error(target.at, "services." + name + ".extends",
+                   "service '" + target.service + "' is not in " + path, did_you_mean(target.service, known));
+  }
+
+  Session& session_;
+  Context& context_;
+  const ModelSource& source_;
+  std::vector<std::string> chain_;
+};
+
+Node* Session::services_of(const std::string& path, Position asked_at, const ModelSource& source) {
+  const auto known = extended_files_.find(path);
+  if (known != extended_files_.end()) return known->second.find("services");
+  Node model = Node::make_mapping();
+  const std::size_t errors = context_.errors();
+  for (Node& document : read_documents(path, source.environment)) {
+    merge(context_, model, std::move(document), &file_rule(), Path());
+    strip_directives(model);
+    enforce_unique(model, &file_rule());
+    canonicalise(context_, model);
+    enforce_unique(model, &file_rule());
+  }
+  if (context_.errors() == errors && model.find("services") == nullptr)
+    context_.error(asked_at, std::string(), path + " has no services");
+  resolve_paths(context_, model, parent_of(path));
+  Node& kept = extended_files_[path] = std::move(model);
+  Node* services = kept.find("services");
+  return services != nullptr && services->is_mapping() ? services : nullptr;
+}
+
+void Session::apply_extends(Node& document, const std::string& path, const ModelSource& source) {
+  Node* services = document.find("services");
+  if (services == nullptr || !services->is_mapping()) return;
+  std::vector<std::string> names;
+  for (const Entry& entry : services->entries)
+    if (entry.value.find("extends") != nullptr) names.push_back(entry.key);
+  for (const std::string& name : names) Extender(*this, source).extend(name, *services, path);
+}
+
+}  // namespace compose::load

@@ -1,0 +1,346 @@
+#include "compose/load/typed.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "compose/load/merge.h"
+#include "compose/load/shorts.h"
+#include "compose/load/units.h"
+
+namespace compose::load {
+
+bool is_blank(const Node& node) {
+  switch (node.kind) {
+    case Kind::null: return true;
+    case Kind::boolean: return !node.boolean;
+    case Kind::integer: return node.integer == 0;
+    case Kind::real: return node.number == 0;
+    case Kind::string: return node.text.empty();
+    case Kind::sequence: return node.items.empty();
+    case Kind::mapping: return node.entries.empty();
+  }
+  return true;
+}
+
+namespace {
+
+bool kept_when_blank(Form form) {
+  switch (form) {
+    case Form::any:
+    case Form::boolean_kept:
+    case Form::integer_kept:
+    case Form::duration:
+    case Form::words:
+    case Form::mode:
+    case Form::count:
+    case Form::ulimit:
+    case Form::object: return true;
+    default: return false;
+  }
+}
+
+void sort_keys(Node& map) {
+  std::sort(map.entries.begin(), map.entries.end(), [](const Entry& a, const Entry& b) { return a.key < b.key; });
+}
+
+class Typing {
+ public:
+  explicit Typing(Context& context) : context_(context) {}
+
+  Node convert(const Node& node, const Rule& rule, const Path& path) {
+    switch (rule.form) {
+      case Form::any:
+      case Form::dropped: return node;
+      case Form::text: return text(node);
+      case Form::boolean:
+      case Form::boolean_kept: return boolean(node, path);
+      case Form::integer:
+      case Form::integer_kept: return integer(node, path);
+      case Form::real:
+      case Form::real32:
+      case Form::cpus: return real(node, path);
+      case Form::duration: return duration(node, path);
+      case Form::bytes: return bytes(node, path);
+      case Form::texts: return texts(node);
+      case Form::words: return words(node, path);
+      case Form::health_test: return health_test(node);
+      case Form::labels:
+      case Form::strings_map: return strings_map(node, path, rule);
+      case Form::environment: return environment(node, path);
+      case Form::hosts: return hosts(node, path);
+      case Form::mode: return mode(node, path);
+      case Form::count: return count(node, path);
+      case Form::ulimit: return ulimit(node, rule, path);
+      case Form::ssh: return ssh(node);
+      case Form::lists_map: return lists_map(node, path);
+      case Form::object:
+      case Form::object_filled: return object(node, rule, path);
+      case Form::map: return map(node, rule, path);
+      case Form::list: return list(node, rule, path);
+    }
+    return node;
+  }
+
+ private:
+  void unreadable(const Node& node, const Path& path, std::string_view what) {
+    context_.error(node.at, path, "'" + scalar_text(node) + "' is not " + std::string(what));
+  }
+
+  Node object(const Node& node, const Rule& rule, const Path& path) {
+    if (!node.is_mapping() || rule.object == nullptr) return node;
+    Node out = Node::make_mapping(node.at);
+    out.entries.reserve(node.entries.size());
+    for (const Rule& row : rule.object->attributes) {
+      if (row.form == Form::dropped) continue;
+      const auto found = std::find_if(node.entries.begin(), node.entries.end(), [&](const Entry& e) { return e.key == row.key; });
+      if (found == node.entries.end() || found->value.is_null()) continue;
+      Node value = convert(found->value, row, Path(path, row.key));
+      if (is_blank(value) && !kept_when_blank(row.form)) continue;
+      if (value.is_null()) continue;
+      out.entries.push_back(Entry{found->key, found->key_at, std::move(value)});
+    }
+    const std::size_t fixed = out.entries.size();
+    for (const Entry& entry : node.entries)
+      if (is_extension(entry.key)) out.entries.push_back(entry);
+    std::sort(out.entries.begin() + static_cast<std::ptrdiff_t>(fixed), out.entries.end(),
+              [](const Entry& a, const Entry& b) { return a.key < b.key; });
+    return out;
+  }
+
+  Node map(const Node& node, const Rule& rule, const Path& path) {
+    if (!node.is_mapping() || rule.value == nullptr) return node;
+    Node out = Node::make_mapping(node.at);
+    out.entries.reserve(node.entries.size());
+    for (const Entry& entry : node.entries)
+      out.entries.push_back(Entry{entry.key, entry.key_at, convert(entry.value, *rule.value, Path(path, entry.key))});
+    sort_keys(out);
+    return out;
+  }
+
+  Node list(const Node& node, const Rule& rule, const Path& path) {
+    if (!node.is_sequence() || rule.item == nullptr) return node;
+    Node out = Node::make_sequence(node.at);
+    out.items.reserve(node.items.size());
+    for (std::size_t i = 0; i < node.items.size(); ++i)
+      out.items.push_back(convert(node.items[i], *rule.item, Path(path, i)));
+    return out;
+  }
+
+  static Node text(const Node& node) {
+    if (node.is_string() || !node.is_scalar()) return node;
+    return Node::make_string(scalar_text(node), node.at);
+  }
+
+  Node boolean(const Node& node, const Path& path) {
+    if (!node.is_string()) return node;
+    std::string lower;
+    for (const char c : node.text) lower += (c >= 'A' && c <= 'Z') ? static_cast<char>(c - 'A' + 'a') : c;
+    const bool truth = lower == "true" || lower == "y" || lower == "yes" || lower == "on";
+    if (!truth && lower != "false" && lower != "n" && lower != "no" && lower != "off") {
+      unreadable(node, path, "a boolean");
+    } else if (lower != "true" && lower != "false") {
+      context_.warn(node.at, "\"" + node.text + "\" for boolean is not supported by YAML 1.2, please use `" +
+                                 (truth ? "true" : "false") + "`");
+    }
+    return Node::make_boolean(truth, node.at);
+  }
+
+  Node integer(const Node& node, const Path& path) {
+    if (node.kind == Kind::real) return Node::make_integer(static_cast<std::int64_t>(node.number), node.at);
+    if (!node.is_string()) return node;
+    const auto value = parse_int(node.text);
+    if (!value) unreadable(node, path, "an integer");
+    return Node::make_integer(value.value_or(0), node.at);
+  }
+
+  Node real(const Node& node, const Path& path) {
+    if (node.kind == Kind::integer) return Node::make_real(static_cast<double>(node.integer), node.at);
+    if (!node.is_string()) return node;
+    const auto value = parse_double(node.text);
+    if (!value) unreadable(node, path, "a number");
+    return Node::make_real(value.value_or(0), node.at);
+  }
+
+  Node duration(const Node& node, const Path& path) {
+    if (!node.is_string()) return node;
+    const auto value = parse_duration(node.text);
+    if (!value) {
+      context_.error(node.at, path, "'" + node.text + "' is not a duration", "write 1h30m, 10s or 500ms");
+      return node;
+    }
+    return Node::make_string(format_duration(*value), node.at);
+  }
+
+  Node bytes(const Node& node, const Path& path) {
+    if (node.kind == Kind::real) return Node::make_string("", node.at);  // Docker Compose reads no fractions here
+    std::optional<std::int64_t> value;
+    if (node.kind == Kind::integer) value = node.integer;
+    if (node.is_string()) value = parse_bytes(node.text);
+    if (!value) {
+      context_.error(node.at, path, "'" + scalar_text(node) + "' is not a size", "write 512m, 1g or a number of bytes");
+      return node;
+    }
+    return Node::make_string(*value == 0 ? "" : std::to_string(*value), node.at);
+  }
+
+  static Node texts(const Node& node) {
+    Node out = as_sequence(node);
+    for (Node& item : out.items) item = text(item);
+    return out;
+  }
+
+  Node words(const Node& node, const Path& path) {
+    if (!node.is_string()) return texts(node);
+    const auto split = split_words(node.text);
+    if (!split) context_.error(node.at, path, "a quote, parenthesis or backslash is left open in the command line");
+    Node out = Node::make_sequence(node.at);
+    if (split)
+      for (const std::string& word : *split) out.items.push_back(Node::make_string(word, node.at));
+    return out;
+  }
+
+  static Node health_test(const Node& node) {
+    if (!node.is_string()) return texts(node);
+    Node out = Node::make_sequence(node.at);
+    out.items.push_back(Node::make_string("CMD-SHELL", node.at));
+    out.items.push_back(node);
+    return out;
+  }
+
+  Node strings_map(const Node& node, const Path& path, const Rule& rule) {
+    Node out = environment(node, path);
+    for (Entry& entry : out.entries) {
+      if (entry.value.is_null()) entry.value = Node::make_string("", entry.key_at);
+      // Without a rule for the values nothing has looked at their types yet (storage_opt).
+      if (rule.value == nullptr && node.find(entry.key) != nullptr && node.find(entry.key)->kind == Kind::boolean)
+        context_.error(entry.value.at, Path(path, entry.key), "expected a string or a number, found a boolean");
+    }
+    return out;
+  }
+
+  Node environment(const Node& node, const Path& path) {
+    Node out = Node::make_mapping(node.at);
+    for (const Entry& entry : node.entries) {
+      if (!entry.value.is_scalar()) {
+        context_.error(entry.value.at, Path(path, entry.key),
+                       "expected a string or a number, found " + std::string(kind_name(entry.value.kind)));
+        continue;
+      }
+      out.entries.push_back(Entry{entry.key, entry.key_at, entry.value.is_null() ? entry.value : text(entry.value)});
+    }
+    for (const Node& item : node.items) {
+      const std::string whole = scalar_text(item);
+      const auto equals = whole.find('=');
+      Node value = equals == std::string::npos ? Node::make_null(item.at) : Node::make_string(whole.substr(equals + 1), item.at);
+      Node& slot = out.at_key(whole.substr(0, equals), item.at);
+      slot = std::move(value);
+    }
+    sort_keys(out);
+    return out;
+  }
+
+  /// One "name=address" an address; names in order.
+  Node hosts(const Node& node, const Path& path) {
+    std::vector<std::pair<std::string, Node>> found;
+    const auto add = [&](const std::string& name, std::string address, Position at) {
+      if (address.size() > 1 && address.front() == '[' && address.back() == ']') address = address.substr(1, address.size() - 2);
+      found.emplace_back(name, Node::make_string(name + "=" + address, at));
+    };
+    for (const Entry& entry : node.entries) {
+      if (entry.value.is_string()) add(entry.key, entry.value.text, entry.value.at);
+      for (const Node& item : entry.value.items) add(entry.key, item.text, item.at);
+    }
+    for (std::size_t i = 0; i < node.items.size(); ++i) {
+      const Node& item = node.items[i];
+      auto separator = item.text.find('=');
+      if (separator == std::string::npos) separator = item.text.find(':');
+      if (separator == std::string::npos || separator == 0)
+        context_.error(item.at, Path(path, i), "'" + item.text + "' has no address", "write name=address");
+      else add(item.text.substr(0, separator), item.text.substr(separator + 1), item.at);
+    }
+    std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    Node out = Node::make_sequence(node.at);
+    for (auto& [name, host] : found) out.items.push_back(std::move(host));
+    return out;
+  }
+
+  Node mode(const Node& node, const Path& path) {
+    std::int64_t bits = 0;
+    if (node.kind == Kind::integer) {
+      bits = node.integer;
+    } else if (node.kind == Kind::real) {
+      bits = static_cast<std::int64_t>(node.number);
+    } else {
+      std::size_t used = 0;
+      for (const char c : node.text) {
+        if (c < '0' || c > '7' || used > 10) break;
+        bits = bits * 8 + (c - '0');
+        ++used;
+      }
+      if (used == 0 || used != node.text.size()) unreadable(node, path, "a file mode such as 0440");
+    }
+    std::string octal;
+    for (std::int64_t left = std::max<std::int64_t>(bits, 0); left > 0; left /= 8) octal.insert(octal.begin(), static_cast<char>('0' + left % 8));
+    return Node::make_string("0" + (octal.empty() ? "0" : octal), node.at);
+  }
+
+  Node count(const Node& node, const Path& path) {
+    if (node.kind == Kind::real) return integer(node, path);
+    if (!node.is_string()) return node;
+    std::string lower;
+    for (const char c : node.text) lower += (c >= 'A' && c <= 'Z') ? static_cast<char>(c - 'A' + 'a') : c;
+    if (lower == "all") return Node::make_integer(-1, node.at);
+    const auto value = parse_int(node.text);
+    if (!value) unreadable(node, path, "'all' or a number");
+    return Node::make_integer(value.value_or(0), node.at);
+  }
+
+  Node ulimit(const Node& node, const Rule& rule, const Path& path) {
+    if (node.is_mapping()) {
+      Node out = Node::make_mapping(node.at);
+      for (const std::string_view key : {"soft", "hard"}) {
+        const Node* value = node.find(key);
+        out.at_key(key, node.at) = value == nullptr ? Node::make_integer(0) : integer(*value, Path(path, key));
+      }
+      for (const Entry& entry : node.entries)
+        if (is_extension(entry.key)) out.entries.push_back(entry);
+      (void)rule;
+      return out;
+    }
+    Node value = integer(node, path);
+    if (value.integer != 0) return value;
+    Node out = Node::make_mapping(node.at);
+    out.at_key("soft", node.at) = Node::make_integer(0, node.at);
+    out.at_key("hard", node.at) = Node::make_integer(0, node.at);
+    return out;
+  }
+
+  static Node ssh(const Node& node) {
+    Node sorted = node;
+    sort_keys(sorted);
+    Node out = Node::make_sequence(node.at);
+    for (const Entry& entry : sorted.entries) {
+      const std::string value = scalar_text(entry.value);
+      out.items.push_back(Node::make_string(value.empty() ? entry.key : entry.key + ": " + value, entry.key_at));
+    }
+    for (const Node& item : node.items) out.items.push_back(item);
+    return out;
+  }
+
+  static Node lists_map(const Node& node, const Path&) {
+    Node out = Node::make_mapping(node.at);
+    for (const Entry& entry : node.entries) out.entries.push_back(Entry{entry.key, entry.key_at, texts(entry.value)});
+    sort_keys(out);
+    return out;
+  }
+
+  Context& context_;
+};
+
+}  // namespace
+
+Node typed_tree(Context& context, const Node& document) {
+  return Typing(context).convert(document, file_rule(), Path());
+}
+
+}  // namespace compose::load

@@ -1,0 +1,26 @@
+#pragma once
+// Trees as text, byte for byte as Docker Compose's libraries write them. Internal to the room.
+#include <string>
+
+#include "compose/load/rules.h"
+#include "compose/model/node.h"
+
+namespace compose::load {
+
+/// Block YAML, two spaces a level; keys of free maps in go-yaml's natural order, attributes in the rule's.
+std::string write_yaml(const model::Node& node, const Rule* rule);
+
+struct JsonStyle {
+  bool indented = true;    ///< by two spaces, else compact
+  bool escape_html = true; ///< < > & as \u003c …
+};
+/// JSON with keys of free maps sorted by byte and what the rules say JSON always has (command: null).
+std::string write_json(const model::Node& node, const Rule* rule, const JsonStyle& style = {});
+
+/// go-yaml's order of keys: digits by value, letters after other characters.
+bool natural_less(std::string_view a, std::string_view b);
+
+/// "$" → "$$": so that the output loads back to the same values.
+std::string double_dollars(std::string text);
+
+}  // namespace compose::load
