@@ -96,19 +96,22 @@ base::Result<base::UniqueFd> mount_modern(const std::vector<std::filesystem::pat
 
 /// In a mount namespace of this thread's own: mount(2) there, clone it, leave. Every layer is named by its descriptor's number relative
 /// to /proc/self/fd, so that even 500 fit into the page mount(2) takes.
-base::Result<base::UniqueFd> mount_in_scratch(const Folders& folders, const std::filesystem::path& where, bool no_sync) {
+base::Result<base::UniqueFd> mount_in_scratch(const std::vector<std::filesystem::path>& layers, const WritableLayer& writable,
+                                              const std::filesystem::path& where) {
   const auto failed = [](const char* what) { return base::errno_error(errno, what); };
   if (::unshare(CLONE_FS | CLONE_NEWNS) != 0) return failed("unshare the mount namespace");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return failed("make mounts private");
+  ASSIGN_OR_RETURN(const auto folders, open_folders(layers, writable));
   if (::chdir("/proc/self/fd") != 0) return failed("chdir /proc/self/fd");
   std::string options = "lowerdir=";
   for (const auto& lower : folders.lower) options += (options.back() == '=' ? "" : ":") + std::to_string(lower.number());
   if (folders.upper.valid())
     options += ",upperdir=" + std::to_string(folders.upper.number()) + ",workdir=" + std::to_string(folders.work.number());
   for (const auto& [key, value] : fixed_options) options += std::string(",") + key + "=" + value;
-  if (no_sync) options += ",volatile";
+  if (writable.no_sync) options += ",volatile";
   if (in_user_namespace()) options += ",userxattr";
   const unsigned long flags = folders.upper.valid() ? 0 : MS_RDONLY;
+  const auto where = writable.upper.empty() ? layers.back() : writable.upper.parent_path();
   if (::mount("overlay", where.c_str(), "overlay", flags, options.c_str()) != 0) return failed("mount overlay");
   return volumes::clone_tree({}, where, false);
 }
@@ -121,10 +124,8 @@ WritableLayer writable_layer(const std::string& id) {
 }
 
 base::Result<base::UniqueFd> mount_root_legacy(const std::vector<std::filesystem::path>& layers, const WritableLayer& writable) {
-  ASSIGN_OR_RETURN(const auto folders, open_folders(layers, writable));
-  const auto where = writable.upper.empty() ? layers.back() : writable.upper.parent_path();
   base::Result<base::UniqueFd> mounted = base::make_error(base::ErrorKind::internal, "not run");
-  std::thread([&] { mounted = mount_in_scratch(folders, where, writable.no_sync); }).join();
+  std::thread([&] { mounted = mount_in_scratch(layers, writable, where); }).join();
   return mounted;
 }
 

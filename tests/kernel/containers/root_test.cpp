@@ -36,6 +36,7 @@ TEST_CASE("a root shows the upper layers over the lower ones and keeps writes in
       INFO("legacy " << legacy);
       const auto writable = writable_layer(world.id + (legacy ? "x" : ""));
       const auto root = legacy ? mount_root_legacy(world.image.layer_dirs, writable) : mount_root(world.image.layer_dirs, writable);
+      INFO((root ? "" : root.error().text()));
       REQUIRE(root);
       CHECK(text_in(*root, "etc/passwd") == "second");
       CHECK(text_in(*root, "data/seed") == "from the image");
@@ -86,6 +87,7 @@ TEST_CASE("roots of any number of layers can be mounted", "[containers]") {
     const WritableLayer writable{world.dir.path() / deep / "c/upper", world.dir.path() / deep / "c/work"};
     for (const bool legacy : {false, true}) {
       const auto root = legacy ? mount_root_legacy(layers, writable) : mount_root(layers, writable);
+      INFO((root ? "" : root.error().text()));
       REQUIRE(root);
       CHECK(text_in(*root, "f0") == "x");
       CHECK(text_in(*root, "f99") == "x");
