@@ -40,7 +40,7 @@ Result<StepLayer> StepLayer::open(Session& session, const Layers& below, bool ba
     TRY(base::sys::wrap("chown", ::chown(step.upper_.c_str(), top.st_uid, top.st_gid)));
     TRY(base::sys::wrap("chmod", ::chmod(step.upper_.c_str(), top.st_mode & 07777)));
   }
-  ASSIGN_OR_RETURN(step.root_, containers::mount_root(below.folders, {.upper = step.upper_, .work = step.work_}));
+  ASSIGN_OR_RETURN(step.root_, containers::mount_root(below.folders, {.upper = step.upper_, .work = step.work_, .no_sync = true}));
   return step;
 }
 

@@ -99,7 +99,7 @@ Result<> RunMounts::add_bind(const RunMount& mount, ReadyTree tree) {
       ASSIGN_OR_RETURN(const fs::path folder, bench_.session.new_folder());
       TRY(base::sys::make_directories(folder / "upper"));
       TRY(base::sys::make_directories(folder / "work"));
-      ASSIGN_OR_RETURN(root, containers::mount_root(tree.layers.folders, {.upper = folder / "upper", .work = folder / "work"}));
+      ASSIGN_OR_RETURN(root, containers::mount_root(tree.layers.folders, {.upper = folder / "upper", .work = folder / "work", .no_sync = true}));
     }
     // A part of a detached mount cannot be cloned on older kernels: it is attached in this thread's namespace.
     ASSIGN_OR_RETURN(const fs::path place, bench_.session.new_folder());

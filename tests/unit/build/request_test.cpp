@@ -1,0 +1,100 @@
+#include <fcntl.h>
+
+#include <catch2/catch.hpp>
+
+#include "base/sys.h"
+#include "engine/build/build.h"
+#include "engine/build/progress.h"
+
+using namespace engine::build;
+
+TEST_CASE("a build request survives its JSON", "[build]") {
+  const std::string text =
+      R"({"context":"/c","dockerfile":"d","args":{"A":"1"},"tags":["x:1"],"no_cache":true,"secrets":[{"id":"s","env":"E"}],)"
+      R"("ssh":[{"id":"default","paths":[]}],"ulimits":[{"name":"nofile","soft":1,"hard":2}],"shm_size":5,"progress":"json"})";
+  const auto request = request_from_json(text);
+  REQUIRE(request);
+  CHECK(request->args.at("A") == "1");
+  CHECK(request->no_cache);
+  CHECK(request->secrets.front().env == "E");
+  CHECK(request->ulimits.front().hard == 2);
+  CHECK(request->progress == ProgressMode::json);
+  const auto again = request_from_json(request_to_json(*request));
+  REQUIRE(again);
+  CHECK(request_to_json(*again) == request_to_json(*request));
+}
+
+TEST_CASE("a wrong build request names the key", "[build]") {
+  const auto error = [](const std::string& text) {
+    const auto request = request_from_json(text);
+    return request ? "" : request.error().message;
+  };
+  CHECK(error("[]") == "build request: not a JSON object");
+  CHECK(error("{}") == "build request: context: is required");
+  CHECK(error(R"({"context":"/","colour":1})") == "build request: colour: unknown key");
+  CHECK(error(R"({"context":1})") == "build request: context: wrong type");
+  CHECK(error(R"({"context":"/","secrets":[{"file":"x"}]})") == "build request: secrets: an id is required");
+  CHECK(error(R"({"context":"/","progress":"fancy"})") == "build request: progress: not one of plain, json, quiet");
+}
+
+namespace {
+
+std::string printed(ProgressMode mode, const std::function<void(Progress&)>& use) {
+  auto pipe = base::sys::pipe();
+  REQUIRE(pipe);
+  {
+    Progress progress(pipe->second.borrow(), mode);
+    use(progress);
+  }
+  pipe->second.reset();
+  std::string text;
+  std::vector<char> buffer(4096);
+  while (true) {
+    const auto got = base::sys::read(pipe->first.borrow(), buffer);
+    if (!got || *got == 0) return text;
+    text.append(buffer.data(), *got);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("plain progress groups the lines of a step as BuildKit does", "[build]") {
+  const std::string text = printed(ProgressMode::plain, [](Progress& progress) {
+    const auto a = progress.begin("[a 1/1] RUN a");
+    const auto b = progress.begin("[b 1/1] RUN b");
+    progress.note(a, "first");
+    progress.note(b, "second");
+    progress.cached(b);
+    progress.cached(a);
+  });
+  CHECK(text ==
+        "#1 [a 1/1] RUN a\n#1 first\n#1 ...\n\n#2 [b 1/1] RUN b\n#2 second\n#2 CACHED\n\n#1 [a 1/1] RUN a\n#1 CACHED\n");
+}
+
+TEST_CASE("a failed step repeats what it said last", "[build]") {
+  const std::string text = printed(ProgressMode::plain, [](Progress& progress) {
+    const auto a = progress.begin("[1/1] RUN a");
+    progress.output(a, "half ");
+    progress.output(a, "line\nrest");
+    progress.error(a, "it broke");
+  });
+  CHECK(text.find(" half line\n") != std::string::npos);
+  CHECK(text.find(" rest\n#1 ERROR: it broke\n------\n > [1/1] RUN a:\n") != std::string::npos);
+  CHECK(text.ends_with("rest\n------\n"));
+}
+
+TEST_CASE("JSON progress has one object a line", "[build]") {
+  const std::string text = printed(ProgressMode::json, [](Progress& progress) {
+    const auto a = progress.begin("say \"hi\"");
+    progress.cached(a);
+    progress.result("sha256:1");
+  });
+  CHECK(text.starts_with("{\"vertex\":1,\"name\":\"say \\\"hi\\\"\",\"event\":\"start\",\"seconds\":0.000}\n"));
+  CHECK(text.find("\"event\":\"cached\"") != std::string::npos);
+  CHECK(text.find("{\"event\":\"result\",\"image_id\":\"sha256:1\"") != std::string::npos);
+}
+
+TEST_CASE("sizes print as BuildKit's", "[build]") {
+  CHECK(size_text(2) == "2B");
+  CHECK(size_text(1982256) == "1.98MB");
+}

@@ -1,0 +1,74 @@
+#include <catch2/catch.hpp>
+
+#include "engine/build/stages.h"
+
+using namespace engine::build;
+
+namespace {
+
+Result<StagePlan> plan(const std::string& text, StageOptions options = {}) {
+  if (options.platform_args.empty()) options.platform_args = platform_arguments("linux/arm64/v8", "linux/amd64");
+  Span where;
+  auto file = parse_dockerfile("Dockerfile", text, where);
+  if (!file) return std::move(file).error();
+  return plan_stages(*file, options, where);
+}
+
+std::string needed(const Result<StagePlan>& result) {
+  if (!result) return result.error().text();
+  std::string text;
+  for (const bool one : result->needed) text += one ? '1' : '0';
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("only stages the target needs are built", "[build]") {
+  const std::string text =
+      "FROM a AS base\nFROM base AS one\nFROM b AS unused\nFROM scratch AS two\nCOPY --from=one /x /\nFROM two\nRUN "
+      "--mount=type=bind,from=base,target=/m x\n";
+  CHECK(needed(plan(text)) == "11011");
+  CHECK(needed(plan(text, {.target = "Unused", .args = {}, .platform_args = {}, .contexts = {}})) == "00100");
+  CHECK(needed(plan(text, {.target = "nope", .args = {}, .platform_args = {}, .contexts = {}})) == "target stage \"nope\" could not be found");
+}
+
+TEST_CASE("ARGs before the first FROM shape the bases", "[build]") {
+  const auto result = plan("ARG V=1\nARG W=${V}-x\nFROM --platform=$BUILDPLATFORM img:$W AS a\nFROM x:${NONE:-z}\n");
+  REQUIRE(result);
+  CHECK(result->stages[0].base == "img:1-x");
+  CHECK(result->stages[0].platform == "linux/amd64");
+  CHECK(result->stages[1].base == "x:z");
+  CHECK(result->stages[1].shown == "stage-1");
+  const auto given = plan("ARG V=1\nFROM img:$V\n", {.target = "", .args = {{"V", "9"}}, .platform_args = {}, .contexts = {}});
+  REQUIRE(given);
+  CHECK(given->stages[0].base == "img:9");
+  CHECK(given->stages[0].shown.empty());
+}
+
+TEST_CASE("stages that need each other, or themselves, are refused", "[build]") {
+  CHECK(needed(plan("FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nCOPY --from=a / /\n")) ==
+        "circular dependency detected on stage: b");
+  CHECK(needed(plan("FROM scratch\nCOPY --from=0 / /\n")) == "circular dependency detected on stage: stage-0");
+}
+
+TEST_CASE("a file without stages, or with instructions before them, is refused", "[build]") {
+  CHECK(needed(plan("ARG x\n")).find("no build stage") != std::string::npos);
+  CHECK(needed(plan("RUN x\nFROM a\n")) == "dockerfile parse error on line 1: no build stage in current context");
+  CHECK(needed(plan("FROM $NONE\n")) == "base name ($NONE) should not be blank");
+}
+
+TEST_CASE("an additional context takes the place of a stage of that name", "[build]") {
+  const auto result = plan("FROM scratch AS src\nRUN x\nFROM scratch\nCOPY --from=src / /\n",
+                           {.target = "", .args = {}, .platform_args = {}, .contexts = {"src"}});
+  CHECK(needed(result) == "01");
+}
+
+TEST_CASE("platform arguments name os, architecture and variant", "[build]") {
+  const auto args = platform_arguments("linux/arm64/v8", "linux/amd64");
+  CHECK(args.at("TARGETARCH") == "arm64");
+  CHECK(args.at("TARGETVARIANT") == "v8");
+  CHECK(args.at("BUILDVARIANT").empty());
+  CHECK(is_proxy_argument("HTTP_PROXY"));
+  CHECK(is_proxy_argument("no_proxy"));
+  CHECK_FALSE(is_proxy_argument("Http_Proxy"));
+}
