@@ -72,9 +72,12 @@ class Packer {
   Result<> root(Fd folder) {
     struct stat info {};
     TRY(base::sys::wrap("stat", fstat(folder.number(), &info)));
-    auto header = header_of(info, "./");
-    header.type = TarHeader::Type::directory;
-    TRY(write_directory(folder, std::move(header)));
+    // An ordinary root is left out, as Docker does: its time alone would make equal layers differ.
+    if ((info.st_mode & 07777U) != 0755 || info.st_uid != 0 || info.st_gid != 0) {
+      auto header = header_of(info, "./");
+      header.type = TarHeader::Type::directory;
+      TRY(write_directory(folder, std::move(header)));
+    }
     if (is_opaque(folder)) TRY(writer_.header({.type = TarHeader::Type::file, .name = ".wh..wh..opq"}));
     return directory(folder, "", 0);
   }
