@@ -1,14 +1,12 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <catch2/catch.hpp>
-#include <thread>
 
 #include "base/sys.h"
 #include "network/publish.h"
 #include "tests/kernel/network/lab.h"
+#include "tests/kernel/network/loop.h"
 
 using lab::ask;
 using lab::Lab;
@@ -27,18 +25,6 @@ constexpr int namespaces = CLONE_NEWNET | CLONE_NEWNS;
     REQUIRE(seen);                                                             \
     CHECK(*seen == expected);                                                  \
   } while (false)
-
-/// An event loop on a thread of its own.
-struct Loop {
-  boost::asio::io_context io;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{io.get_executor()};
-  std::thread thread{[this] { io.run(); }};
-  ~Loop() {
-    work.reset();
-    io.stop();
-    thread.join();
-  }
-};
 
 network::NetworkConfig dual_config(int number) {
   auto out = lab::config(number);
