@@ -79,8 +79,9 @@ Result<> signal_cgroup(const std::vector<std::string>& paths, int signal) {
   if (signal == SIGKILL)
     for (const auto& path : paths)
       if (exists(path + "/cgroup.kill")) {
-        if (sys::write_file(path + "/cgroup.kill", "1")) return {};
-        break;
+        if (!sys::write_file(path + "/cgroup.kill", "1")) break;
+        // It wakes what the v2 freezer holds, not what a v1 freezer does.
+        return cgroup_frozen(paths) ? freeze_cgroup(paths, false) : Result<>{};
       }
   const std::string freezer = freezer_of(paths);
   const bool freeze = signal == SIGKILL && !freezer.empty() && freeze_cgroup(paths, true).has_value();
