@@ -1,0 +1,115 @@
+#include "engine/registry/tar.h"
+
+#include <catch2/catch.hpp>
+
+#include "engine/registry/extract.h"
+#include "tests/support/tar_builder.h"
+
+using namespace engine::registry;
+using support::tar_archive;
+using support::TarItem;
+
+namespace {
+
+/// Reads an archive in pieces of `step` bytes; "name type size data" a line, or the error.
+std::string listing(const std::string& archive, std::size_t step = 7) {
+  std::size_t at = 0;
+  TarReader reader([&]() -> base::Result<std::span<const char>> {
+    const auto count = std::min(step, archive.size() - at);
+    const std::span<const char> piece(archive.data() + at, count);
+    at += count;
+    return piece;
+  });
+  std::string out;
+  TarEntry entry;
+  for (;;) {
+    auto more = reader.next(entry);
+    if (!more) return out + "error: " + more.error().message + "\n";
+    if (!*more) return out;
+    std::string data;
+    for (;;) {
+      auto piece = reader.data();
+      if (!piece) return out + "error: " + piece.error().message + "\n";
+      if (piece->empty()) break;
+      data.append(piece->begin(), piece->end());
+    }
+    out += entry.name + " " + std::to_string(static_cast<int>(entry.type)) + " " + std::to_string(entry.size) + " " + data + "\n";
+  }
+}
+
+}  // namespace
+
+TEST_CASE("entries come out the same whatever the pieces of the stream", "[tar]") {
+  const auto archive = tar_archive({{.name = "a", .content = std::string(700, 'x')}, {.name = "d/", .type = '5'}, {.name = "l", .type = '2', .link = "a"}});
+  const auto expected = listing(archive, archive.size());
+  CHECK(expected == "a 0 700 " + std::string(700, 'x') + "\nd/ 5 0 \nl 2 0 \n");
+  for (const std::size_t step : {1U, 511U, 512U, 513U}) CHECK(listing(archive, step) == expected);
+}
+
+TEST_CASE("PAX and GNU headers replace what ustar cannot say", "[tar]") {
+  std::string name(150, 'n');
+  name.push_back('\xff');
+  auto terminated = name;
+  terminated.push_back('\0');
+  CHECK(listing(tar_archive({{.name = "short", .content = "hi", .pax = {{"path", name}, {"mtime", "1.5"}}}})) == name + " 0 2 hi\n");
+  CHECK(listing(tar_archive({{.name = "././@LongLink", .type = 'L', .content = terminated}, {.name = "x", .content = "1"}})) == name + " 0 1 1\n");
+  CHECK(listing(tar_archive({{.name = "x", .type = '5', .stated_size = 99}})) == "x 5 0 \n");
+}
+
+TEST_CASE("a truncated or damaged archive is an error, not a shorter archive", "[tar]") {
+  const auto archive = tar_archive({{.name = "a", .content = std::string(2000, 'x')}});
+  CHECK(listing(archive.substr(0, 1000)).find("error") != std::string::npos);
+  CHECK(listing(archive.substr(0, 100)).find("error") != std::string::npos);
+  auto damaged = archive;
+  damaged[3] = 'Z';
+  CHECK(listing(damaged) == "error: malformed tar archive: a header with a wrong checksum\n");
+  CHECK(listing(tar_archive({{.name = "pax", .type = 'x', .content = "99999999999 path=a\n"}})).find("error") != std::string::npos);
+  CHECK(listing(tar_archive({{.name = "pax", .type = 'x', .content = "20 path=a\n"}})).find("error") != std::string::npos);
+  CHECK(listing(tar_archive({{.name = "pax", .type = 'x', .content = "10 path=a\n"}})).find("ends after an extended header") != std::string::npos);
+}
+
+TEST_CASE("numbers out of range are refused", "[tar]") {
+  CHECK(listing(tar_archive({{.name = "a", .pax = {{"uid", "-1"}}}})).find("error") != std::string::npos);
+  CHECK(listing(tar_archive({{.name = "a", .pax = {{"uid", "4294967295"}}}})).find("error") != std::string::npos);
+  CHECK(listing(tar_archive({{.name = "a", .pax = {{"size", "-5"}}}})).find("error") != std::string::npos);
+  CHECK(listing(tar_archive({{.name = "a", .pax = {{"size", "9223372036854775807"}}}})).find("error") != std::string::npos);
+}
+
+TEST_CASE("sparse maps must fit their file", "[tar]") {
+  const auto sparse = [](const std::string& map, const std::string& size, const std::string& data) {
+    return listing(tar_archive({{.name = "s", .content = data, .pax = {{"GNU.sparse.size", size}, {"GNU.sparse.map", map}}}}));
+  };
+  CHECK(sparse("10,3", "100", "abc") == "s 0 100 abc\n");
+  CHECK(sparse("10,4", "100", "abc").find("error") != std::string::npos);
+  CHECK(sparse("99,3", "100", "abc").find("error") != std::string::npos);
+  CHECK(sparse("10,2,5,1", "100", "abc").find("error") != std::string::npos);
+  CHECK(sparse("9223372036854775807,3", "100", "abc").find("error") != std::string::npos);
+  CHECK(listing(tar_archive({{.name = "s", .content = std::string("1\n5\n2\n").append(506, '\0') + "hi",
+                              .pax = {{"GNU.sparse.major", "1"}, {"GNU.sparse.minor", "0"}, {"GNU.sparse.realsize", "20"}, {"GNU.sparse.name", "real"}}}})) ==
+        "real 0 20 hi\n");
+}
+
+TEST_CASE("paths are cleaned, and those that leave the root refused", "[tar]") {
+  CHECK(*clean_path("./a//b/./c/", 10) == "a/b/c");
+  CHECK(*clean_path("/etc/passwd", 10) == "etc/passwd");
+  CHECK(clean_path("./", 10)->empty());
+  CHECK_FALSE(clean_path("../x", 10));
+  CHECK_FALSE(clean_path("a/../../x", 10));
+  CHECK_FALSE(clean_path(std::string("a\0b", 3), 10));
+  CHECK_FALSE(clean_path(std::string(256, 'a'), 10));
+  CHECK_FALSE(clean_path("a/b/c", 2));
+}
+
+TEST_CASE("random bytes never crash the reader", "[tar]") {
+  std::uint64_t state = 42;
+  const auto base_archive = tar_archive({{.name = "a", .content = "data", .pax = {{"path", "b"}}}, {.name = "s", .content = "abc", .pax = {{"GNU.sparse.size", "9"}, {"GNU.sparse.map", "1,3"}}}});
+  for (int round = 0; round < 3000; ++round) {
+    auto archive = base_archive;
+    for (int i = 0; i < 3; ++i) {
+      state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+      archive[(state >> 33U) % archive.size()] = static_cast<char>(state >> 56U);
+    }
+    (void)listing(archive, 600);
+  }
+  SUCCEED();
+}
