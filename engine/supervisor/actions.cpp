@@ -21,13 +21,16 @@ Task<Result<>> Project::create(ContainerSpec spec) {
     if ((*existing)->spec == spec) co_return Result<>();  // told again after a crash
     co_return make_error(ErrorKind::exists, "the container name " + name + " is already in use");
   }
-  auto made = co_await on_worker([&backend = backend_, spec] { return backend.make(spec, std::nullopt); });
+  auto made_work = on_worker([&backend = backend_, spec] { return backend.make(spec, std::nullopt); });
+  auto made = co_await std::move(made_work);
   if (!made) co_return std::move(made).error();
   auto inserted = store_.insert_container(*made);
   if (!inserted && inserted.error().kind == ErrorKind::exists) {
     auto other = store_.container_by_name(name);
     const std::string owner = other && *other ? " by project " + (**other).project : "";
-    (void)!co_await on_worker([&backend = backend_, record = *made, spec] { return backend.remove(record, spec, true); });
+    auto undo_work = on_worker([&backend = backend_, record = *made, spec] { return backend.remove(record, spec, true); });
+    auto undone = co_await std::move(undo_work);
+    if (!undone) base::log::warning("supervisor", name + ": " + undone.error().text());
     co_return make_error(ErrorKind::exists, "the container name " + name + " is already in use" + owner);
   }
   if (!inserted) co_return inserted;
@@ -57,8 +60,9 @@ Task<Result<>> Project::recreate(action::RecreateContainer action) {
   if (before->gone) co_return make_error(ErrorKind::not_found, "no such container: " + name);
   auto stopped = co_await stop_held(before, action.timeout);
   if (!stopped) co_return stopped;
-  auto made = co_await on_worker(
+  auto made_work = on_worker(
       [&backend = backend_, spec = action.spec, row = before->record] { return backend.make(spec, row); });
+  auto made = co_await std::move(made_work);
   if (!made) co_return std::move(made).error();
 
   // One transaction moves the name: at any moment either the old or the new container owns it.
@@ -126,12 +130,14 @@ Task<Result<>> Project::start_held(ContainerPtr container) {
   auto ends = container->logs->container_ends();
   if (!ends) co_return failed(ends.error(), 128);
   auto streams = std::make_shared<Streams>(Streams{std::move(ends->input), std::move(ends->output), std::move(ends->error)});
-  auto traits = co_await on_worker([&backend = backend_, spec = container->spec] { return backend.traits(spec); });
+  auto traits_work = on_worker([&backend = backend_, spec = container->spec] { return backend.traits(spec); });
+  auto traits = co_await std::move(traits_work);
   if (!traits) co_return failed(traits.error(), 128);
   container->traits = *std::move(traits);
-  auto started = co_await on_worker([&backend = backend_, record = container->record, spec = container->spec, streams] {
+  auto started_work = on_worker([&backend = backend_, record = container->record, spec = container->spec, streams] {
     return backend.start(record, spec, std::move(*streams));
   });
+  auto started = co_await std::move(started_work);
   // Docker's exit codes for what could not be started.
   if (!started) {
     const auto kind = started.error().kind;
@@ -174,9 +180,10 @@ Task<Result<>> Project::start_held(ContainerPtr container) {
 
 Task<Result<>> Project::run_hook(ContainerPtr container, Hook hook) {
   ExecRequest request{hook.command, hook.user, hook.working_dir, hook.env, hook.privileged};
-  auto exec = co_await on_worker([&backend = backend_, record = container->record, spec = container->spec, request] {
+  auto exec_work = on_worker([&backend = backend_, record = container->record, spec = container->spec, request] {
     return backend.exec(record, spec, request);
   });
+  auto exec = co_await std::move(exec_work);
   if (!exec) co_return std::move(exec).error();
   auto collected = co_await collect(io_, *exec);
   if (collected.status.code == 0) co_return Result<>();
@@ -194,9 +201,10 @@ Task<Result<>> Project::pause(std::string name, bool paused) {
   if (container->record.run.state == wanted) co_return Result<>();
   if (!container->runs())
     co_return make_error(ErrorKind::unavailable, "container " + name + " is not running");
-  auto frozen = co_await on_worker([&backend = backend_, record = container->record, spec = container->spec, paused] {
+  auto frozen_work = on_worker([&backend = backend_, record = container->record, spec = container->spec, paused] {
     return backend.freeze(record, spec, paused);
   });
+  auto frozen = co_await std::move(frozen_work);
   if (!frozen) co_return frozen;
   if (!container->runs()) co_return Result<>();
   container->record.run.state = wanted;
@@ -232,9 +240,10 @@ Task<Result<>> Project::remove_held(ContainerPtr container, bool volumes) {
     container->logs->close();
     container->logs.reset();
   }
-  auto removed = co_await on_worker([&backend = backend_, record = container->record, spec = container->spec, volumes] {
+  auto removed_work = on_worker([&backend = backend_, record = container->record, spec = container->spec, volumes] {
     return backend.remove(record, spec, volumes);
   });
+  auto removed = co_await std::move(removed_work);
   if (!removed) co_return removed;
   auto deleted = store_.remove_container(container->record.id);
   if (!deleted) co_return deleted;
@@ -251,8 +260,9 @@ Task<Result<>> Project::connect(action::ConnectNetwork action) {
   auto& networks = container->spec.networks;
   std::erase_if(networks, [&](const auto& attachment) { return attachment.network == action.attachment.network; });
   if (container->runs()) {
-    auto endpoints = co_await on_worker([&backend = backend_, record = container->record, spec = container->spec,
+    auto endpoints_work = on_worker([&backend = backend_, record = container->record, spec = container->spec,
                                          attachment = action.attachment] { return backend.connect(record, spec, attachment); });
+    auto endpoints = co_await std::move(endpoints_work);
     if (!endpoints) co_return std::move(endpoints).error();
     container->record.run.endpoints_json = to_json(*endpoints);
   }
@@ -269,8 +279,9 @@ Task<Result<>> Project::disconnect(action::DisconnectNetwork action) {
   const ContainerPtr container = *found;
   auto held = co_await hold(container);
   if (container->runs()) {
-    auto endpoints = co_await on_worker([&backend = backend_, record = container->record, spec = container->spec,
+    auto endpoints_work = on_worker([&backend = backend_, record = container->record, spec = container->spec,
                                          network = action.network] { return backend.disconnect(record, spec, network); });
+    auto endpoints = co_await std::move(endpoints_work);
     if (!endpoints) co_return std::move(endpoints).error();
     container->record.run.endpoints_json = to_json(*endpoints);
   }

@@ -199,9 +199,9 @@ class Session : public std::enable_shared_from_this<Session> {
     out_->send(head(200, "OK", "application/x-ndjson"));
     // The plan goes on when the client is gone: a detached `up` is no half-made stack.
     auto out = out_;
-    auto outcome = co_await project_.execute(*std::move(parsed), [out](const Progress& progress) {
-      out->send("{\"progress\":" + to_json(progress) + "}\n");
-    }, cancel);
+    OnProgress tell = [out](const Progress& progress) { out->send("{\"progress\":" + to_json(progress) + "}\n"); };
+    auto executing = project_.execute(*std::move(parsed), std::move(tell), cancel);
+    auto outcome = co_await std::move(executing);
     if (const auto id = target.query.find("id"); id != target.query.end()) server_.plans_.erase(id->second);
     const bool leaving = project_.empty() && project_.idle() && server_.clients_ == 1;
     out_->send(std::string("{\"leaving\":") + (leaving ? "true" : "false") + ",\"outcome\":" + to_json(outcome) + "}\n");

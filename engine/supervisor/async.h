@@ -1,6 +1,7 @@
 #pragma once
 // The few pieces of Boost.Asio this room works with. Coroutines run on one thread; what blocks goes to the workers.
-// GCC 12: name what co_await gives before using it, and pass arguments of coroutines by value.
+// GCC 12: name what co_await gives before using it, pass arguments of coroutines by value, and let no closure be a temporary of an
+// expression that awaits: the compiler moves it bit by bit. So: auto work = on_worker([…] {…}); auto done = co_await std::move(work);
 //
 // Asio allocates coroutine frames with operators of its own, which inlining by GCC 12 at -O2 takes for a mismatch.
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"

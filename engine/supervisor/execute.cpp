@@ -92,42 +92,42 @@ class PlanRun : public std::enable_shared_from_this<PlanRun> {
 
   template <class Work>
   Task<Result<>> on_backend(Work work, const char* type, const char* event, std::string name) {
-    auto done = co_await project_.on_worker(std::move(work));
+    auto done_work = project_.on_worker(std::move(work));
+    auto done = co_await std::move(done_work);
     if (done) project_.events_.object(type, event, name);
     co_return done;
   }
 
-  // One function per kind of step would hide the table that this is.
+  /// The table of what each kind of step does. Not a coroutine itself: GCC 12 mishandles closures that live across a co_await.
   Task<Result<>> act(const Action& action, Words& words) {
     using namespace engine::action;
     Backend& backend = project_.backend_;
-    if (const auto* a = std::get_if<CreateContainer>(&action)) co_return co_await project_.create(a->spec);
-    if (const auto* a = std::get_if<RecreateContainer>(&action)) co_return co_await project_.recreate(*a);
+    if (const auto* a = std::get_if<CreateContainer>(&action)) return project_.create(a->spec);
+    if (const auto* a = std::get_if<RecreateContainer>(&action)) return project_.recreate(*a);
     if (const auto* a = std::get_if<StartContainer>(&action)) {
       const auto found = project_.find(a->name);
       if (found && (*found)->runs()) words.after = "Running";
-      co_return co_await project_.start(a->name);
+      return project_.start(a->name);
     }
-    if (const auto* a = std::get_if<StopContainer>(&action)) co_return co_await project_.stop(a->name, a->timeout);
-    if (const auto* a = std::get_if<RestartContainer>(&action)) co_return co_await restart(*a);
-    if (const auto* a = std::get_if<KillContainer>(&action)) co_return co_await project_.kill(a->name, a->signal);
-    if (const auto* a = std::get_if<PauseContainer>(&action)) co_return co_await project_.pause(a->name, true);
-    if (const auto* a = std::get_if<UnpauseContainer>(&action)) co_return co_await project_.pause(a->name, false);
-    if (const auto* a = std::get_if<RemoveContainer>(&action)) co_return co_await project_.remove(*a);
-    if (const auto* a = std::get_if<WaitContainer>(&action)) co_return co_await project_.wait(*a, cancel_, words.after);
-    if (const auto* a = std::get_if<ConnectNetwork>(&action)) co_return co_await project_.connect(*a);
-    if (const auto* a = std::get_if<DisconnectNetwork>(&action)) co_return co_await project_.disconnect(*a);
+    if (const auto* a = std::get_if<StopContainer>(&action)) return project_.stop(a->name, a->timeout);
+    if (const auto* a = std::get_if<RestartContainer>(&action)) return restart(*a);
+    if (const auto* a = std::get_if<KillContainer>(&action)) return project_.kill(a->name, a->signal);
+    if (const auto* a = std::get_if<PauseContainer>(&action)) return project_.pause(a->name, true);
+    if (const auto* a = std::get_if<UnpauseContainer>(&action)) return project_.pause(a->name, false);
+    if (const auto* a = std::get_if<RemoveContainer>(&action)) return project_.remove(*a);
+    if (const auto* a = std::get_if<WaitContainer>(&action)) return project_.wait(*a, cancel_, words.after);
+    if (const auto* a = std::get_if<ConnectNetwork>(&action)) return project_.connect(*a);
+    if (const auto* a = std::get_if<DisconnectNetwork>(&action)) return project_.disconnect(*a);
     if (const auto* a = std::get_if<CreateNetwork>(&action))
-      co_return co_await on_backend([&backend, spec = a->spec] { return backend.create_network(spec); }, "network", "create", a->spec.name);
+      return on_backend([&backend, spec = a->spec] { return backend.create_network(spec); }, "network", "create", a->spec.name);
     if (const auto* a = std::get_if<RemoveNetwork>(&action))
-      co_return co_await on_backend([&backend, name = a->name] { return backend.remove_network(name); }, "network", "destroy", a->name);
+      return on_backend([&backend, name = a->name] { return backend.remove_network(name); }, "network", "destroy", a->name);
     if (const auto* a = std::get_if<CreateVolume>(&action))
-      co_return co_await on_backend([&backend, spec = a->spec] { return backend.create_volume(spec); }, "volume", "create", a->spec.name);
+      return on_backend([&backend, spec = a->spec] { return backend.create_volume(spec); }, "volume", "create", a->spec.name);
     if (const auto* a = std::get_if<RemoveVolume>(&action))
-      co_return co_await on_backend([&backend, name = a->name] { return backend.remove_volume(name); }, "volume", "destroy", a->name);
+      return on_backend([&backend, name = a->name] { return backend.remove_volume(name); }, "volume", "destroy", a->name);
     const auto& image = std::get<RemoveImage>(action);
-    co_return co_await on_backend([&backend, name = image.reference] { return backend.remove_image(name); }, "image", "delete",
-                                  image.reference);
+    return on_backend([&backend, name = image.reference] { return backend.remove_image(name); }, "image", "delete", image.reference);
   }
 
   Task<Result<>> restart(action::RestartContainer action) {

@@ -77,10 +77,11 @@ Task<> HealthMonitor::probe() {
   result.start = store::now_ns();
   ExecRequest request;
   request.command = spec_.command;
-  auto exec = co_await project_.on_worker(
+  auto exec_work = project_.on_worker(
       [&backend = project_.backend_, record = container->record, spec = container->spec, request] {
         return backend.exec(record, spec, request);
       });
+  auto exec = co_await std::move(exec_work);
   if (!exec) {
     result.exit_code = -1;
     result.output = exec.error().text();

@@ -146,9 +146,10 @@ Task<> Project::ended(ContainerPtr container, std::optional<base::ExitStatus> st
   if (container->health) container->health->stopped();
   if (container->logs) container->logs->drain();
 
-  auto oom = co_await on_worker([&backend = backend_, record = container->record, spec = container->spec] {
+  auto oom_work = on_worker([&backend = backend_, record = container->record, spec = container->spec] {
     return backend.oom_killed(record, spec);
   });
+  auto oom = co_await std::move(oom_work);
   run.oom_killed = oom;
   run.exit_code = status ? std::optional(status->code) : std::nullopt;
   run.state = ContainerState::exited;
@@ -166,9 +167,10 @@ Task<> Project::ended(ContainerPtr container, std::optional<base::ExitStatus> st
 
 /// The second half of an end: gives back what the container had.
 Task<> Project::finish_removals(ContainerPtr container) {
-  auto released = co_await on_worker([&backend = backend_, record = container->record, spec = container->spec] {
+  auto released_work = on_worker([&backend = backend_, record = container->record, spec = container->spec] {
     return backend.release(record, spec);
   });
+  auto released = co_await std::move(released_work);
   if (!released) complain(*container, released.error());
   if (container->logs) {
     container->logs->drain();
@@ -267,7 +269,8 @@ Task<> Project::take_over(ContainerPtr container) {
   }
   if (run.engine_json == notes::starting && same_boot) {
     // A start cut short. If the process is there, it counts as started.
-    auto pid = co_await on_worker([&backend = backend_, id = container->record.id] { return backend.find(id); });
+    auto pid_work = on_worker([&backend = backend_, id = container->record.id] { return backend.find(id); });
+    auto pid = co_await std::move(pid_work);
     if (pid && *pid) {
       run.pid = **pid;
       run.pid_start = store::process_start(run.pid);
@@ -287,11 +290,13 @@ Task<> Project::take_over(ContainerPtr container) {
       container->up_since = Clock::now() - std::chrono::duration_cast<Clock::duration>(lived);
       if (auto opened = open_logs(*container); !opened) complain(*container, opened.error());
       watch(container);
-      auto adopted = co_await on_worker([&backend = backend_, record = container->record, spec = container->spec] {
+      auto adopted_work = on_worker([&backend = backend_, record = container->record, spec = container->spec] {
         return backend.adopt(record, spec);
       });
+      auto adopted = co_await std::move(adopted_work);
       if (!adopted) complain(*container, adopted.error());
-      auto traits = co_await on_worker([&backend = backend_, spec = container->spec] { return backend.traits(spec); });
+      auto traits_work = on_worker([&backend = backend_, spec = container->spec] { return backend.traits(spec); });
+      auto traits = co_await std::move(traits_work);
       if (!traits) complain(*container, traits.error());
       else container->traits = *std::move(traits);
       if (container->traits.health && container->runs()) {

@@ -114,6 +114,7 @@ class Project {
   Task<Result<>> connect(action::ConnectNetwork action);
   Task<Result<>> disconnect(action::DisconnectNetwork action);
   Task<Result<>> run_hook(ContainerPtr container, Hook hook);
+  Task<> thaw(ContainerPtr container);
   Task<> signal_deaf(ContainerPtr container, int signal);
 
   // Life and death (lifecycle.cpp).

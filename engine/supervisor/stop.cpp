@@ -22,6 +22,14 @@ constexpr int deaf_rounds_max = 5;
 
 }  // namespace
 
+Task<> Project::thaw(ContainerPtr container) {
+  auto thawing = on_worker([&backend = backend_, record = container->record, spec = container->spec] {
+    return backend.freeze(record, spec, false);
+  });
+  auto thawed = co_await std::move(thawing);
+  if (!thawed) base::log::warning("supervisor", container->record.name + ": " + thawed.error().text());
+}
+
 Task<Result<>> Project::stop(std::string name, std::optional<Nanoseconds> timeout) {
   auto found = find(name);
   if (!found) co_return Result<>();
@@ -61,10 +69,7 @@ Task<Result<>> Project::stop_held(ContainerPtr container, std::optional<Nanoseco
       co_return sent;
     if (run.state == ContainerState::paused) {
       // A frozen process sees no signal before it is thawed.
-      auto thawed = co_await on_worker([&backend = backend_, record = container->record, spec = container->spec] {
-        return backend.freeze(record, spec, false);
-      });
-      if (!thawed) base::log::warning("supervisor", container->record.name + ": " + thawed.error().text());
+      co_await thaw(container);
     }
     if (deaf) spawn(io_, signal_deaf(container, signal));
     // A negative grace waits for ever, as `stop -t -1` does with Docker.
@@ -75,10 +80,7 @@ Task<Result<>> Project::stop_held(ContainerPtr container, std::optional<Nanoseco
   if (container->runs()) {
     announce(*container, "kill", {{"signal", "9"}});
     (void)!base::sys::pidfd_send_signal(container->pidfd.borrow(), SIGKILL).has_value();
-    if (run.state == ContainerState::paused)
-      (void)!co_await on_worker([&backend = backend_, record = container->record, spec = container->spec] {
-        return backend.freeze(record, spec, false);
-      });
+    if (run.state == ContainerState::paused) co_await thaw(container);
   }
   while (container->runs() || container->ending) co_await container->changed.wait();
   announce(*container, "stop");
@@ -127,10 +129,7 @@ Task<Result<>> Project::kill(std::string name, std::string signal) {
   auto sent = base::sys::pidfd_send_signal(container->pidfd.borrow(), *number);
   if (!sent && sent.error().number != ESRCH) co_return sent;
   if (*number != SIGKILL) co_return Result<>();
-  if (run.state == ContainerState::paused)
-    (void)!co_await on_worker([&backend = backend_, record = container->record, spec = container->spec] {
-      return backend.freeze(record, spec, false);
-    });
+  if (run.state == ContainerState::paused) co_await thaw(container);
   while (container->runs() || container->ending) co_await container->changed.wait();
   co_return Result<>();
 }

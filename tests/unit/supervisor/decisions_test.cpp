@@ -124,6 +124,6 @@ TEST_CASE("descendants are found over several generations and threads") {
   proc.write("12/task/12/children", "13 ");
   proc.write("12/task/14/children", "15 ");
   proc.write("13/task/13/children", "");
-  CHECK(descendants(10, proc.path()) == std::vector<pid_t>{11, 12, 13, 15});
+  CHECK(descendants(10, proc.path()) == std::vector<pid_t>{11, 12, 15, 13});
   CHECK(descendants(99, proc.path()).empty());
 }

@@ -158,9 +158,11 @@ TEST_CASE("waiting for health is answered by the probe and by the end of the con
   World world;
   const auto flag = (world.dir.path() / "up").string();
   auto spec = World::shell("a", "sleep 0.2; touch " + flag + "; exec sleep 100");
-  spec.healthcheck = HealthSpec{.test = {"test -e " + flag}, .interval = 20ms};
-  REQUIRE(world.run({action::CreateContainer{spec}, action::StartContainer{"a"},
-                     action::WaitContainer{"a", Condition::healthy, std::nullopt}}).ok());
+  spec.healthcheck = HealthSpec{.test = {"test -e " + flag}, .interval = 20ms, .retries = 1000};
+  const auto up = world.run({action::CreateContainer{spec}, action::StartContainer{"a"},
+                             action::WaitContainer{"a", Condition::healthy, std::nullopt}});
+  INFO((up.ok() ? "" : up.errors.front().error.text()));
+  REQUIRE(up.ok());
   CHECK(world.info("a").health == HealthState::healthy);
   CHECK(world.said.back() == "a Healthy");
   CHECK(world.info("a").health_log.size() >= 1);
@@ -243,17 +245,85 @@ TEST_CASE("a container ended by the OOM killer says so") {
   CHECK(world.until([&] { return world.info("a").oom_killed; }));
 }
 
-TEST_CASE("a new supervisor takes running containers over and learns of those that ended meanwhile") {
-  World world;
-  REQUIRE(world.run({action::CreateContainer{World::shell("a", "for i in $(seq 1 60); do echo $i; sleep 0.01; done; exit 9")},
-                     action::StartContainer{"a"}}).ok());
-  const auto pid = world.info("a").pid;
-  world.project.reset();  // nobody looks any more; what was under way is abandoned
-  World* self = &world;
-  self->io.restart();
+namespace {
+/// Marks the row as running in `process`.
+auto running(const base::ChildProcess& process) {
+  return [&process](store::RunState& run) {
+    run.state = ContainerState::running;
+    run.pid = process.pid();
+    run.pid_start = store::process_start(process.pid());
+    run.started = store::now_ns();
+  };
+}
+base::ChildProcess shell_process(const std::string& script) {
+  auto process = base::ChildProcess::spawn({.program = "/bin/sh", .arguments = {"sh", "-c", script}});
+  REQUIRE(process);
+  return *std::move(process);
+}
+}  // namespace
+
+TEST_CASE("a new supervisor takes running containers over") {
+  World world(World::Begin::later);
+  auto process = shell_process("sleep 0.05; exit 9");
+  world.left(World::shell("a", ""), running(process));
+  (void)process.detach();
   world.begin();
   CHECK(world.until([&] { return world.info("a").exit_code == 9; }));
   CHECK(world.info("a").state == ContainerState::exited);
-  CHECK(pid > 0);
   CHECK(count(world.backend.calls(), "adopt a") == 1);
+  CHECK(world.until([&] { return count(world.backend.calls(), "release a") == 1; }));
+}
+
+TEST_CASE("a container that ended unseen has an unknown exit code, and its restart policy acts on that") {
+  World world(World::Begin::later);
+  const auto gone = [](store::RunState& run) {
+    run.state = ContainerState::running;
+    run.pid = 1;  // somebody else's by now: the start time tells
+    run.pid_start = 1;
+  };
+  auto again = World::shell("b", "exec sleep 100");
+  again.restart = {.mode = RestartPolicy::Mode::on_failure};
+  world.left(World::shell("a", ""), gone);
+  world.left(again, gone);
+  world.begin();
+  CHECK(world.until([&] { return world.info("a").state == ContainerState::exited && world.info("b").state == ContainerState::running; }));
+  CHECK_FALSE(world.info("a").exit_code.has_value());
+  CHECK(world.info("b").restart_count == 1);
+}
+
+TEST_CASE("after a reboot only what is meant to come back does") {
+  World world(World::Begin::later);
+  const auto before = [](store::RunState& run) {
+    run.state = ContainerState::running;
+    run.pid = 1;
+    run.boot_id = "another boot";
+  };
+  auto failing = World::shell("a", "exec sleep 100"), always = World::shell("b", "exec sleep 100");
+  failing.restart = {.mode = RestartPolicy::Mode::on_failure};
+  always.restart = {.mode = RestartPolicy::Mode::always};
+  world.left(failing, before);
+  world.left(always, before);
+  world.begin();
+  CHECK(world.until([&] { return world.info("a").state == ContainerState::exited && world.info("b").state == ContainerState::running; }));
+}
+
+TEST_CASE("what a killed supervisor left half done is finished") {
+  World world(World::Begin::later);
+  auto process = shell_process("exec sleep 100");
+  world.left(World::shell("a", ""), [](store::RunState& run) { run.engine_json = "removing"; });
+  world.left(World::shell("b", ""), [](store::RunState& run) {
+    run.state = ContainerState::exited;
+    run.exit_code = 4;
+    run.engine_json = "ending";
+  });
+  world.left(World::shell("c", ""), [](store::RunState& run) { run.engine_json = "starting"; });
+  world.left(World::shell("d", ""), [](store::RunState& run) { run.engine_json = "starting"; });
+  world.backend.alive[world.info("d").id] = process.pid();
+  (void)process.detach();
+  world.begin();
+  CHECK(world.until([&] { return world.info("a").id.empty() && world.info("d").state == ContainerState::running; }));
+  CHECK(world.until([&] { return count(world.backend.calls(), "release b") == 1 && count(world.backend.calls(), "release c") == 1; }));
+  CHECK(world.info("b").exit_code == 4);
+  CHECK(world.info("c").state == ContainerState::created);
+  REQUIRE(world.run({action::StopContainer{"d", std::nullopt}}).ok());
 }

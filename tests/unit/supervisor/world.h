@@ -138,11 +138,12 @@ struct World {
   std::unique_ptr<Project> project;
   std::vector<std::string> said;
 
-  World() {
+  enum class Begin : bool { later, yes };
+  explicit World(Begin at_once = Begin::yes) {
     ::setenv("COMPOSE_STATE_DIR", (dir.path() / "state").c_str(), 1);
     ::setenv("COMPOSE_RUN_DIR", (dir.path() / "run").c_str(), 1);
     REQUIRE(base::sys::make_directories(paths::project_run("demo")));
-    begin();
+    if (at_once == Begin::yes) begin();
   }
   ~World() {
     for (auto& container : all())
@@ -150,7 +151,18 @@ struct World {
     workers.join();
     io.stop();
   }
-  /// A new supervisor; the one before is gone as if killed.
+  /// A row as a killed supervisor would have left it.
+  void left(const ContainerSpec& spec, const std::function<void(store::RunState&)>& change) {
+    auto record = backend.make(spec, std::nullopt);
+    REQUIRE(record);
+    record->run.boot_id = store::boot_id();
+    change(record->run);
+    auto store = store::Store::open();
+    REQUIRE(store);
+    REQUIRE(store->insert_container(*record));
+    REQUIRE(base::sys::make_directories(paths::container_run("demo", record->id)));
+  }
+  /// A supervisor that takes over what there is.
   void begin() {
     auto store = store::Store::open();
     REQUIRE(store);
