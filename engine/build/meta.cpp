@@ -230,7 +230,7 @@ struct Apply {
 
   Result<> operator()(const instr::OnBuild& trigger) const {
     meta.config.on_build.push_back(trigger.trigger);
-    add_history(meta, "ONBUILD " + trigger.trigger, true);
+    // No history entry: BuildKit has none either.
     return {};
   }
 

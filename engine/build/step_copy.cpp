@@ -274,7 +274,8 @@ Result<ReadyTree> StageBuilder::ready_tree(const std::string& from) {
   ready.layers = source.layers;
   ready.root = std::move(source.mounted);
   if (!ready.root.valid()) {
-    ASSIGN_OR_RETURN(ready.root, base::sys::dup(source.tree.root));
+    // Opened in this thread: mounts can be cloned only from the mount namespace one is in.
+    ASSIGN_OR_RETURN(ready.root, base::sys::open(source.context->folder(), O_RDONLY | O_DIRECTORY));
   }
   return ready;
 }

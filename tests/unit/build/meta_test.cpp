@@ -42,8 +42,7 @@ TEST_CASE("config instructions and their history read as BuildKit's", "[build]")
                              "ARG W=2", "ENV A=b C=d e", "LABEL x=2 y=a b", "EXPOSE [53/udp 80/tcp 81/tcp 82/tcp]",
                              "VOLUME [/data /d2]", "USER 1000:1000",
                              "HEALTHCHECK &{[\"CMD-SHELL\" \"curl x\"] \"5s\" \"0s\" \"0s\" \"0s\" '\\x02'}", "STOPSIGNAL SIGTERM",
-                             "SHELL [/bin/sh -ec]", "ENTRYPOINT [\"/bin/sh\" \"-ec\" \"foo\"]", "CMD [\"bar\"]", "MAINTAINER joe",
-                             "ONBUILD RUN echo hi"});
+                             "SHELL [/bin/sh -ec]", "ENTRYPOINT [\"/bin/sh\" \"-ec\" \"foo\"]", "CMD [\"bar\"]", "MAINTAINER joe"});
   CHECK(meta.config.env == std::vector<std::string>{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "A=b", "C=d e"});
   CHECK(meta.config.exposed_ports == std::vector<std::string>{"53/udp", "80/tcp", "81/tcp", "82/tcp"});
   CHECK(meta.config.entrypoint == std::vector<std::string>{"/bin/sh", "-ec", "foo"});

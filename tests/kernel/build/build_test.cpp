@@ -1,0 +1,418 @@
+// Real builds: overlay, image store and runtime, in state folders of their own.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include <catch2/catch.hpp>
+
+#include "base/process.h"
+#include "base/sys.h"
+#include "engine/build/build.h"
+#include "engine/images/image_store.h"
+#include "tests/support/support.h"
+
+using namespace engine;
+using namespace engine::build;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* marker = "inside-the-build-root";
+
+/// Folders of an engine of our own, and a context with busybox and a marker file.
+struct World {
+  support::TempDir temp;
+  fs::path context, state;
+  std::string output, problem, excerpt;
+
+  World() : context(temp.path() / "context"), state(temp.path() / "state") {
+    ::setenv("COMPOSE_STATE_DIR", state.c_str(), 1);
+    ::setenv("COMPOSE_RUN_DIR", (temp.path() / "run").c_str(), 1);
+    ::setenv("PATH", (std::string(BIN_DIR) + ":/usr/bin:/bin").c_str(), 1);
+    fs::create_directories(context);
+    fs::copy_file("/bin/busybox", context / "busybox");
+    write("marker", marker);
+  }
+  void write(const std::string& path, const std::string& text) const { temp.write("context/" + path, text); }
+
+  /// "FROM scratch" with a shell, proven to be ours.
+  static std::string base() {
+    return "FROM scratch AS base\nCOPY busybox /bin/busybox\nCOPY marker /marker\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\n"
+           "RUN test \"$(cat /marker)\" = " +
+           std::string(marker) + "\n";
+  }
+
+  base::Result<BuildResult> build(const std::string& dockerfile, BuildRequest request = {}) {
+    write("Dockerfile", dockerfile);
+    request.context = context.string();
+    const auto out = base::sys::open(temp.path() / "out", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    BuildFailure failure;
+    auto result = build_image(request, out->borrow(), &failure);
+    output = *base::sys::read_file(temp.path() / "out");
+    problem = result ? "" : result.error().text();
+    excerpt = failure.excerpt;
+    INFO(output << problem);
+    return result;
+  }
+
+  images::Image image(const std::string& id) const {
+    auto store = store::Store::open();
+    REQUIRE(store);
+    images::ImageStore images(*store);
+    auto found = images.by_id(id);
+    REQUIRE(found);
+    return *found;
+  }
+
+  /// Files of one layer: "path content" for files, "path/" for folders, "path -> x" for links, "-path" for whiteouts; sorted.
+  static std::string layer(const fs::path& folder) {
+    std::set<std::string> lines;
+    for (auto it = fs::recursive_directory_iterator(folder); it != fs::recursive_directory_iterator(); ++it) {
+      const std::string path = it->path().lexically_relative(folder).string();
+      if (it->is_symlink()) lines.insert(path + " -> " + fs::read_symlink(it->path()).string());
+      else if (it->is_directory()) lines.insert(path + "/");
+      else if (it->is_character_file()) lines.insert("-" + path);
+      else lines.insert(path + " " + *base::sys::read_file(it->path()));
+    }
+    std::string text;
+    for (const auto& line : lines) text += line + "\n";
+    return text;
+  }
+  [[nodiscard]] std::string top_layer(const std::string& id) const { return layer(image(id).layer_dirs.back()); }
+};
+
+bool can_build() { return ::geteuid() == 0 && fs::exists(fs::path(BIN_DIR) / "compose-runtime") && fs::exists("/bin/busybox"); }
+
+#define NEED_BUILDS() \
+  if (!can_build()) SKIP_TEST("needs root, compose-runtime and busybox")
+
+std::size_t count(const std::string& text, const std::string& what) {
+  std::size_t found = 0;
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++found;
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("a build from scratch runs commands in its own root and is cached the second time", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const std::string text = World::base() + "ENV A=b\nWORKDIR /work\nRUN echo $A > made; echo out; echo err >&2\nCMD [\"cat\", \"made\"]\n";
+  const auto first = world.build(text);
+  INFO(world.output << world.problem);
+  REQUIRE(first);
+  CHECK(world.top_layer(first->image_id) == "work/\nwork/made b\n\n");
+  CHECK(world.output.find("[base 6/6] RUN echo b > made; echo out; echo err >&2") != std::string::npos);
+  CHECK(world.output.find(" out\n") != std::string::npos);
+  CHECK(world.output.find(" err\n") != std::string::npos);
+  const auto image = world.image(first->image_id);
+  CHECK(image.config.working_dir == "/work");
+  CHECK(image.config.cmd == std::vector<std::string>{"cat", "made"});
+  CHECK(image.config.diff_ids.size() == 6);
+  CHECK(image.config.history.back().created_by == "CMD [\"cat\" \"made\"]");
+  const auto second = world.build(text);
+  REQUIRE(second);
+  CHECK(second->image_id == first->image_id);
+  CHECK(count(world.output, "CACHED") == 6);
+}
+
+TEST_CASE("nothing but what a command did is in its layer", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const auto nothing = world.build(World::base() + "RUN true\n");
+  INFO(world.output << world.problem);
+  REQUIRE(nothing);
+  CHECK(world.top_layer(nothing->image_id).empty());
+  CHECK(world.image(nothing->image_id).config.diff_ids.back() == "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef");
+  const auto mounts = world.build(World::base() +
+                                  "RUN --mount=type=tmpfs,target=/x/y --mount=type=cache,target=/c echo hi > /etc/f; touch /x/y/z /c/k\n");
+  INFO(world.output << world.problem);
+  REQUIRE(mounts);
+  CHECK(world.top_layer(mounts->image_id) == "etc/\netc/f hi\n\n");
+  const auto removed = world.build(World::base() + "RUN mkdir /d && echo x > /d/a && echo y > /d/b\nRUN rm /d/a\n");
+  REQUIRE(removed);
+  CHECK(world.top_layer(removed->image_id) == "-d/a\nd/\n");
+}
+
+TEST_CASE("a stage's files are copied and unused stages are not built", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const std::string text = World::base() +
+                           "RUN mkdir /out && echo built > /out/app && ln -s app /out/link\n"
+                           "FROM base AS broken\nRUN false\n"
+                           "FROM scratch\nCOPY --from=base --chown=5:6 /out /app/\nCOPY --from=0 /marker /m\nENTRYPOINT [\"/app/app\"]\n";
+  const auto built = world.build(text);
+  INFO(world.output << world.problem);
+  REQUIRE(built);
+  const auto image = world.image(built->image_id);
+  REQUIRE(image.layer_dirs.size() == 2);
+  CHECK(World::layer(image.layer_dirs[0]) == "app/\napp/app built\n\napp/link -> app\n");
+  struct stat info {};
+  REQUIRE(::lstat((image.layer_dirs[0] / "app/app").c_str(), &info) == 0);
+  CHECK(info.st_uid == 5);
+  CHECK(info.st_gid == 6);
+  CHECK(world.output.find("broken") == std::string::npos);
+  // A stage built anew with the same result leaves the copy cached.
+  BuildRequest request;
+  request.no_cache_filter = {"base"};
+  const auto again = world.build(text, request);
+  REQUIRE(again);
+  CHECK(world.output.find("[stage-2 1/2] COPY --from=base --chown=5:6 /out /app/\n#") != std::string::npos);
+}
+
+TEST_CASE("a failing command shows its lines, its output and its exit code", "[build]") {
+  NEED_BUILDS();
+  World world;
+  CHECK_FALSE(world.build(World::base() + "RUN echo before; exit 3\nRUN echo never\n"));
+  CHECK(world.problem == "failed to solve: process \"/bin/sh -c echo before; exit 3\" did not complete successfully: exit code: 3");
+  CHECK(world.excerpt.find("Dockerfile:6\n--------------------\n") == 0);
+  CHECK(world.excerpt.find("   6 | >>> RUN echo before; exit 3\n") != std::string::npos);
+  CHECK(world.output.find("ERROR: process \"/bin/sh -c echo before; exit 3\" did not complete successfully: exit code: 3") != std::string::npos);
+  CHECK(count(world.output, " before\n") == 2);
+  // What went well before it is kept.
+  CHECK(world.build(World::base()));
+  CHECK(count(world.output, "CACHED") == 4);
+  CHECK(fs::is_empty(world.state / "build" / "tmp"));
+}
+
+TEST_CASE("a command that is not there fails with 127", "[build]") {
+  NEED_BUILDS();
+  World world;
+  CHECK_FALSE(world.build(World::base() + "RUN [\"/no/such\"]\n"));
+  CHECK(world.problem.find("did not complete successfully: exit code: 127") != std::string::npos);
+}
+
+TEST_CASE("errors before anything runs name the line", "[build]") {
+  NEED_BUILDS();
+  World world;
+  CHECK_FALSE(world.build("FROM scratch\nRUNN x\n"));
+  CHECK(world.problem == "failed to solve: dockerfile parse error on line 2: unknown instruction: RUNN (did you mean RUN?)");
+  CHECK(world.excerpt.find("   2 | >>> RUNN x\n") != std::string::npos);
+  CHECK_FALSE(world.build("FROM scratch\nCOPY missing /x\n"));
+  CHECK(world.problem == "failed to solve: failed to compute cache key: failed to calculate checksum: \"/missing\": not found");
+  CHECK(world.excerpt.find("   2 | >>> COPY missing /x\n") != std::string::npos);
+  BuildRequest request;
+  request.dockerfile = "Nofile";
+  CHECK_FALSE(world.build("FROM scratch\n", request));
+  CHECK(world.problem == "failed to solve: failed to read dockerfile: open Nofile: no such file or directory");
+}
+
+TEST_CASE("links in a hostile context reach nothing outside", "[build]") {
+  NEED_BUILDS();
+  World world;
+  world.temp.write("outside/secret", "secret");
+  fs::create_symlink(world.temp.path() / "outside", world.context / "abs");
+  fs::create_symlink("../outside", world.context / "rel");
+  fs::create_directories(world.context / "dir");
+  fs::create_symlink("../../outside/secret", world.context / "dir/deep");
+  CHECK_FALSE(world.build("FROM scratch\nCOPY abs/secret /x\n"));
+  CHECK_FALSE(world.build("FROM scratch\nCOPY rel /x\n"));
+  const auto kept = world.build("FROM scratch\nCOPY dir /x\n");  // a nested link is only a link
+  REQUIRE(kept);
+  CHECK(world.top_layer(kept->image_id) == "x/\nx/deep -> ../../outside/secret\n");
+  const auto bound = world.build(World::base() + "RUN --mount=target=/ctx ! cat /ctx/abs/secret && ! cat /ctx/dir/deep\n");
+  INFO(world.output << world.problem);
+  CHECK(bound);
+}
+
+TEST_CASE("heredocs become commands and files", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const auto built = world.build(World::base() +
+                                 "ARG NAME=joe\nRUN <<EOF\nmkdir /h\necho one > /h/a\necho $NAME >> /h/a\nEOF\n"
+                                 "RUN <<EOF\n#!/bin/busybox sh\necho script > /h/b\nEOF\n"
+                                 "COPY <<one <<-\"two\" /h/\nhello $NAME\none\n\tcost $5\n\ttwo\n");
+  INFO(world.output << world.problem);
+  REQUIRE(built);
+  const auto image = world.image(built->image_id);
+  CHECK(World::layer(image.layer_dirs.end()[-3]) == "h/\nh/a one\njoe\n\n");
+  CHECK(World::layer(image.layer_dirs.end()[-2]) == "h/\nh/b script\n\n");
+  CHECK(World::layer(image.layer_dirs.back()) == "h/\nh/one hello joe\n\nh/two cost $5\n\n");
+}
+
+TEST_CASE("secrets reach the command and nothing else", "[build]") {
+  NEED_BUILDS();
+  World world;
+  world.temp.write("token", "t0ken");
+  BuildRequest request;
+  request.secrets = {{"file", (world.temp.path() / "token").string(), ""}, {"var", "", "BUILD_TEST_SECRET"}};
+  ::setenv("BUILD_TEST_SECRET", "fr0m-env", 1);
+  const auto built = world.build(
+      World::base() +
+          "RUN --mount=type=secret,id=file --mount=type=secret,id=var,env=TOKEN --mount=type=secret,id=none "
+          "test \"$(cat /run/secrets/file | rev)\" = nek0t && test $TOKEN = fr0m-e''nv && stat -c %a /run/secrets/file && ! test -e /run/secrets/none\n",
+      request);
+  INFO(world.output << world.problem);
+  REQUIRE(built);
+  CHECK(world.output.find(" 400\n") != std::string::npos);
+  CHECK(world.top_layer(built->image_id).empty());
+  CHECK(world.image(built->image_id).config.history.back().created_by.find("fr0m-env") == std::string::npos);
+  CHECK_FALSE(world.build(World::base() + "RUN --mount=type=secret,id=gone,required true\n", request));
+  CHECK(world.problem.find("secret gone: not found") != std::string::npos);
+}
+
+TEST_CASE("caches last from build to build and binds are read-only", "[build]") {
+  NEED_BUILDS();
+  World world;
+  CHECK(world.build(World::base() + "RUN --mount=type=cache,target=/c,id=k echo kept > /c/f\n"));
+  const auto built = world.build(World::base() +
+                                 "FROM base\nRUN --mount=type=cache,target=/other,id=k cat /other/f > /got\n"
+                                 "RUN --mount=from=base,source=/bin,target=/b --mount=source=marker,target=/m "
+                                 "! touch /b/x && cat /m > /got && ! echo x > /m\n");
+  INFO(world.output << world.problem);
+  REQUIRE(built);
+  CHECK(World::layer(world.image(built->image_id).layer_dirs.end()[-2]) == "got kept\n\n");
+  CHECK(world.top_layer(built->image_id) == std::string("got ") + marker + "\n");
+}
+
+TEST_CASE("users, arguments and the default sandbox are Docker's", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const auto built = world.build(
+      World::base() +
+      "RUN mkdir -p /etc && echo root:x:0:0:root:/root:/bin/sh > /etc/passwd && echo joe:x:1000:100:joe:/home/joe:/bin/sh >> /etc/passwd && "
+      "echo users:x:100: > /etc/group && echo extra:x:77:joe >> /etc/group\n"
+      "USER joe\nWORKDIR /home/joe\nARG V=1\nRUN id -u; id -g; id -G; echo $HOME; echo v=$V; umask; stat -c %u:%g /home/joe; "
+      "grep CapBnd /proc/self/status; grep Seccomp: /proc/self/status; hostname; cat /etc/hosts\n");
+  INFO(world.output << world.problem);
+  REQUIRE(built);
+  for (const char* line : {" 1000\n", " 100\n", " 100 77\n", " /home/joe\n", " v=1\n", " 0022\n", " 1000:100\n", " buildkitsandbox\n",
+                           " CapBnd:\t00000000a80425fb\n", " Seccomp:\t2\n", "127.0.0.1\tlocalhost buildkitsandbox\n"}) {
+    INFO(line << "\n" << world.output);
+    CHECK(world.output.find(line) != std::string::npos);
+  }
+}
+
+TEST_CASE("a changed file builds only what comes after it", "[build]") {
+  NEED_BUILDS();
+  World world;
+  world.write("a", "1");
+  world.write("b", "1");
+  const std::string text = World::base() + "COPY a /a\nRUN echo x > /after-a\nCOPY b /b\n";
+  REQUIRE(world.build(text));
+  world.write("b", "2");
+  REQUIRE(world.build(text));
+  CHECK(count(world.output, "CACHED") == 6);
+  world.write("a", "2");
+  REQUIRE(world.build(text));
+  CHECK(count(world.output, "CACHED") == 4);
+}
+
+TEST_CASE("ONBUILD triggers run in the child and only there", "[build]") {
+  NEED_BUILDS();
+  World world;
+  BuildRequest parent;
+  parent.tags = {"test/parent"};
+  REQUIRE(world.build(World::base() + "ONBUILD COPY marker /triggered\nONBUILD ENV T=1\n", parent));
+  CHECK(world.output.find("naming to docker.io/test/parent done") != std::string::npos);
+  const auto child = world.build("FROM test/parent\nRUN cat /triggered\n");
+  INFO(world.output << world.problem);
+  REQUIRE(child);
+  CHECK(world.output.find("[2/3] COPY marker /triggered") != std::string::npos);
+  const auto image = world.image(child->image_id);
+  CHECK(image.config.on_build.empty());
+  CHECK(image.config.env.back() == "T=1");
+}
+
+TEST_CASE("SOURCE_DATE_EPOCH makes two builds equal", "[build]") {
+  NEED_BUILDS();
+  World world;
+  BuildRequest request;
+  request.args = {{"SOURCE_DATE_EPOCH", "1000000000"}};
+  request.no_cache = true;
+  const std::string text = World::base() + "RUN mkdir /d && echo x > /d/x\n";
+  const auto first = world.build(text, request);
+  REQUIRE(first);
+  const auto second = world.build(text, request);
+  REQUIRE(second);
+  CHECK(first->image_id == second->image_id);
+}
+
+TEST_CASE("ADD unpacks archives and leaves other files alone", "[build]") {
+  NEED_BUILDS();
+  World world;
+  world.write("tree/f", "F");
+  base::SpawnOptions tar;
+  tar.program = "/bin/tar";
+  tar.arguments = {"tar", "-C", (world.context / "tree").string(), "--owner=7:7", "--group=8:8", "-czf", (world.context / "x.tgz").string(), "f"};
+  auto child = base::ChildProcess::spawn(tar);
+  REQUIRE(child);
+  REQUIRE(child->wait()->code == 0);
+  const auto built = world.build("FROM scratch\nADD x.tgz marker /a/\nCOPY x.tgz /b/\n");
+  INFO(world.output << world.problem);
+  REQUIRE(built);
+  const auto image = world.image(built->image_id);
+  CHECK(World::layer(image.layer_dirs[0]) == std::string("a/\na/f F\na/marker ") + marker + "\n");
+  struct stat info {};
+  REQUIRE(::lstat((image.layer_dirs[0] / "a/f").c_str(), &info) == 0);
+  CHECK(info.st_uid == 7);
+  CHECK(fs::exists(image.layer_dirs[1] / "b/x.tgz"));
+}
+
+TEST_CASE("what a killed build left is removed by the next one", "[build]") {
+  NEED_BUILDS();
+  World world;
+  BuildRequest request;
+  request.context = world.context.string();
+  world.write("Dockerfile", World::base() + "RUN echo started; sleep 60\n");
+  auto in = base::sys::pipe();
+  auto out = base::sys::pipe();
+  base::SpawnOptions worker;
+  worker.program = fs::path(BIN_DIR) / "compose-image";
+  worker.arguments = {"compose-image", "build"};
+  worker.fds = {{in->first.borrow(), 0}, {out->second.borrow(), 1}};
+  auto child = base::ChildProcess::spawn(worker);
+  REQUIRE(child);
+  REQUIRE(base::sys::write_all(in->second.borrow(), request_to_json(request)));
+  in->second.reset();
+  out->second.reset();
+  std::string seen;
+  std::vector<char> buffer(4096);
+  while (seen.find(" started\n") == std::string::npos) {
+    const auto got = base::sys::read(out->first.borrow(), buffer);
+    REQUIRE(got);
+    INFO(seen);
+    REQUIRE(*got > 0);
+    seen.append(buffer.data(), *got);
+  }
+  REQUIRE(child->kill(SIGKILL));
+  REQUIRE(child->wait());
+  CHECK_FALSE(fs::is_empty(world.state / "build" / "tmp"));
+  REQUIRE(world.build("FROM scratch\nCOPY marker /\n"));
+  CHECK(fs::is_empty(world.state / "build" / "tmp"));
+  CHECK(fs::is_empty(world.temp.path() / "run" / "build"));
+}
+
+TEST_CASE("an interrupted build stops its command and says so", "[build]") {
+  NEED_BUILDS();
+  World world;
+  BuildRequest request;
+  request.context = world.context.string();
+  world.write("Dockerfile", World::base() + "RUN echo started; sleep 60\n");
+  auto in = base::sys::pipe();
+  auto out = base::sys::pipe();
+  base::SpawnOptions worker;
+  worker.program = fs::path(BIN_DIR) / "compose-image";
+  worker.arguments = {"compose-image", "build"};
+  worker.fds = {{in->first.borrow(), 0}, {out->second.borrow(), 1}};
+  auto child = base::ChildProcess::spawn(worker);
+  REQUIRE(child);
+  REQUIRE(base::sys::write_all(in->second.borrow(), request_to_json(request)));
+  in->second.reset();
+  out->second.reset();
+  std::string seen;
+  std::vector<char> buffer(4096);
+  while (seen.find(" started\n") == std::string::npos) {
+    const auto got = base::sys::read(out->first.borrow(), buffer);
+    REQUIRE(got);
+    REQUIRE(*got > 0);
+    seen.append(buffer.data(), *got);
+  }
+  REQUIRE(child->kill(SIGINT));
+  const auto status = child->wait(std::chrono::seconds(10));
+  REQUIRE(status);
+  CHECK(status->code == 130);
+  CHECK(fs::is_empty(world.state / "build" / "tmp"));
+}
