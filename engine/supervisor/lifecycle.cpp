@@ -228,7 +228,6 @@ Task<> Project::restart_later(ContainerPtr container, unsigned life, Nanoseconds
 
 Result<> Project::adopt() {
   ASSIGN_OR_RETURN(auto rows, store_.containers(name_));
-  TRY(keeper_news());
   for (auto& row : rows) {
     auto spec = from_json<ContainerSpec>(row.spec_json);
     if (!spec) {
@@ -240,9 +239,9 @@ Result<> Project::adopt() {
     container->busy = true;  // actions wait until it is taken over
     ++adopting_;
   }
+  TRY(keeper_news());  // exits from before are claimed by pid as each is taken over
   // A copy: taking over may remove containers.
   const auto all = containers_;
-  // Those that exits were reported for in the first batch: now that all records are known.
   for (const auto& [ignored, container] : all) spawn(io_, adopt_one(container));
   return {};
 }

@@ -92,10 +92,16 @@ class Main {
 
   void quiet() {
     if (upgrade_requested()) ::_exit(exit_again);
+    // Whoever only looks whether we are there does not keep us: the time runs from the first quiet moment on.
+    if (armed_ && !project_->empty()) return;
+    armed_ = true;
     linger_.expires_after(project_->empty() ? 5ms : linger);
     linger_.async_wait([this](const boost::system::error_code& failed) {
-      if (failed || !project_->idle()) return;
+      if (failed) return;
+      armed_ = false;
+      if (!project_->idle()) return;
       if (api_->clients() == 0) leave();
+      quiet();
     });
   }
 
@@ -117,6 +123,7 @@ class Main {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Project> project_;
   std::unique_ptr<ApiServer> api_;
+  bool armed_ = false;  ///< linger_ runs
 };
 
 }  // namespace
