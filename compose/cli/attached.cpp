@@ -74,6 +74,7 @@ class Execution {
   [[nodiscard]] base::Fd done() const { return done_.borrow(); }
   [[nodiscard]] bool finished() const { return finished_; }
   /// Once finished.
+  [[nodiscard]] const Plan& plan() const { return plan_; }
   [[nodiscard]] const Result<Outcome>& outcome() const { return *outcome_; }
 
  private:
@@ -286,7 +287,7 @@ class Session {
       detached_ = true;
       return;
     }
-    print_failures(*outcome);
+    print_failures(*outcome, &execution_->plan());
     if (stopping_) {
       while (const auto event = feed_->take()) on_event(*event);
       for (auto& [name, watched] : watched_) watched.running = false;

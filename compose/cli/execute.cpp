@@ -68,13 +68,28 @@ std::vector<Progress> rehearse(const Plan& plan) {
   return result;
 }
 
-void print_failures(const Outcome& outcome) {
+namespace {
+
+/// Docker Compose's words when something else was waiting for this container; the bare reason for `up --wait` itself.
+std::string told(const StepError& failure, const Plan* plan) {
+  const std::string text = failure.error.text();
+  if (!plan || failure.step >= plan->steps.size()) return text;
+  if (!std::holds_alternative<action::WaitContainer>(plan->steps[failure.step].action)) return text;
+  const bool awaited = std::any_of(plan->steps.begin(), plan->steps.end(), [&](const Step& step) {
+    return std::find(step.after.begin(), step.after.end(), failure.step) != step.after.end();
+  });
+  return awaited ? "dependency failed to start: " + text : text;
+}
+
+}  // namespace
+
+void print_failures(const Outcome& outcome, const Plan* plan) {
   std::set<std::string> said;
   for (const auto& warning : outcome.warnings) {
     if (said.insert(warning.error.text()).second) warn("optional dependency failed: " + warning.error.text());
   }
   for (const auto& failure : outcome.errors) {
-    if (said.insert(failure.error.text()).second) err(failure.error.text() + "\n");
+    if (said.insert(failure.error.text()).second) err(told(failure, plan) + "\n");
   }
 }
 
@@ -116,7 +131,7 @@ Result<int> carry_out(const std::string& project, const reconcile::Decision& dec
   auto outcome = client::execute(project, decision.plan, execute);
   writer->finish();
   if (!outcome) return std::move(outcome).error();
-  print_failures(*outcome);
+  print_failures(*outcome, &decision.plan);
   if (outcome->cancelled || cancelled) return interrupted;
   return outcome->errors.empty() ? 0 : 1;
 }

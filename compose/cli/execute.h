@@ -20,7 +20,7 @@ struct CarryOut {
 base::Result<int> carry_out(const std::string& project, const reconcile::Decision& decision, const CarryOut& options);
 
 /// What a person reads of failures: each message once, in order.
-void print_failures(const engine::Outcome& outcome);
+void print_failures(const engine::Outcome& outcome, const engine::Plan* plan = nullptr);
 /// The exit code Docker gives a failed start: 127 not found in the image, 126 not executable, 1 anything else.
 int failure_code(const engine::Outcome& outcome);
 
