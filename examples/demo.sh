@@ -36,7 +36,13 @@ show ps
 show logs --tail 2
 show up -d --scale app=3 --wait
 say "fetched again: the replicas take turns"
-for _ in 1 2 3 4 5 6 7 8; do page | sed -n 's/.*\(served by [^<]*\).*/\1/p'; done | sort | uniq -c
+# nginx asks the DNS anew after a second; from then on requests go to all three.
+deadline=$((SECONDS + 10)); served=
+while [ "$(sort -u <<<"$served" | grep -c served)" -lt 3 ] && [ $SECONDS -lt $deadline ]; do
+  served+=$(page | sed -n 's/.*\(served by [^<]*\).*/\1/p')$'\n'
+done
+sort <<<"$served" | grep served | uniq -c
+[ "$(sort -u <<<"$served" | grep -c served)" = 3 ] || { echo "error: not all replicas answered" >&2; exit 1; }
 show ps
 show down -v
 say "what is left: $(compose ps -aq | wc -l) containers, $(find "$place/run/projects" -mindepth 1 2>/dev/null | wc -l) runtime files"

@@ -2,7 +2,7 @@
 # Names, networks and published ports work as users of Docker Compose expect, and networks are isolated.
 source "$(dirname "$(readlink -f "$0")")/lib.sh"
 tiny_image
-ln -s busybox "$work/tiny/bin/cp"; compose image import "$work/tiny" tiny >/dev/null
+ln -s busybox "$work/tiny/bin/cp"; cp "$bin/probe" "$work/tiny/bin/probe"; touch "$work/tiny/inside-the-container"; compose image import "$work/tiny" tiny >/dev/null
 
 cat >compose.yaml <<'YAML'
 services:
@@ -16,7 +16,7 @@ services:
   inner: {image: tiny, command: [sleep, "1000"], networks: [back]}
   echo:
     image: tiny
-    command: ["sh", "-c", "while true; do echo pong | nc -u -l -p 5353 -w 1; done"]
+    command: [probe, udp-echo, "5353"]
     ports: ["18112:5353/udp"]
     networks: [front]
   alone: {image: tiny, command: [sleep, "1000"], network_mode: none}
@@ -69,8 +69,17 @@ if [ -e /proc/net/if_inet6 ]; then equals "$(curl -s --max-time 3 'http://[::1]:
 equals "$(compose port web 80)" "0.0.0.0:18110"
 
 it "publishes UDP"
-udp() { [ "$(echo ping | busybox nc -u -w 1 127.0.0.1 18112)" = pong ]; }
-eventually 10 udp
+udp() {
+  python3 - "$1" <<'PYTHON'
+import socket, sys
+link = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+link.settimeout(2)
+link.sendto(b"ping", (sys.argv[1], 18112))
+sys.exit(link.recv(100) != b"ping")
+PYTHON
+}
+eventually 10 udp 127.0.0.1
+if [ -e /proc/net/if_inet6 ]; then eventually 10 udp ::1; fi
 
 it "honours network_mode none, host and service"
 equals "$(compose exec -T alone ip -o link | wc -l)" 1

@@ -1,3 +1,6 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -90,6 +93,23 @@ int signal_named(const std::string& name) {
   std::_Exit(caught == SIGTERM ? 0 : 128 + caught);
 }
 
+/// Sends every datagram back where it came from, for ever.
+[[noreturn]] void echo_datagrams(std::uint16_t port) {
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) std::_Exit(1);
+  while (true) {
+    char buffer[2048];
+    sockaddr_storage from{};
+    socklen_t size = sizeof from;
+    const ssize_t count = ::recvfrom(fd, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &size);
+    if (count >= 0)
+      (void)::sendto(fd, buffer, static_cast<std::size_t>(count), 0, reinterpret_cast<const sockaddr*>(&from), size);
+  }
+}
+
 /// Runs one command; the exit code, or -1 to go on.
 int run(const Words& words) {
   const std::string& verb = words[0];
@@ -99,11 +119,15 @@ int run(const Words& words) {
   else if (verb == "print") std::printf("%s\n", argument(1).c_str());
   else if (verb == "complain") std::fprintf(stderr, "%s\n", argument(1).c_str());
   else if (verb == "hold") hold();
+  else if (verb == "udp-echo") echo_datagrams(static_cast<std::uint16_t>(std::atoi(argument(1).c_str())));
   else if (verb == "ignore") ::signal(signal_named(argument(1)), SIG_IGN);
   else if (verb == "environ") for (char** at = environ; *at; ++at) std::printf("%s\n", *at);
   else if (verb == "file") for (std::size_t at = 1; at < words.size(); ++at) describe_file(words[at]);
   else if (verb == "write") std::printf("write %s %s\n", argument(1).c_str(), write_file(argument(1), argument(2)).c_str());
-  else if (verb == "read") std::printf("%s", read_text(argument(1)).c_str());
+  else if (verb == "read") {
+    const std::string text = read_text(argument(1));
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  }
   else if (verb == "mkdir") std::printf("mkdir %s\n", outcome(::mkdir(argument(1).c_str(), 0755)).c_str());
   else if (verb == "chown") std::printf("chown %s\n", outcome(::chown(argument(1).c_str(), static_cast<uid_t>(std::atoi(argument(2).c_str())), 0)).c_str());
   else if (verb == "mknod") std::printf("mknod %s\n", outcome(::mknod(argument(1).c_str(), S_IFCHR | 0600, makedev(static_cast<unsigned>(std::atoi(argument(2).c_str())), static_cast<unsigned>(std::atoi(argument(3).c_str()))))).c_str());
