@@ -51,24 +51,29 @@ char* put(char* at, std::string_view text) {
   return at + text.size();
 }
 
+/// `text` keeps its bytes and becomes `size` long; the new ones are not initialised.
+char* extend(std::string& text, std::size_t size) {
+  text.resize_and_overwrite(size, [](char*, std::size_t length) { return length; });
+  return text.data();
+}
+
 std::size_t format_cri(Stream stream, std::int64_t time_ns, std::string_view bytes, bool at_end, std::string& out) {
   std::string prefix = format_time(time_ns);
   prefix += stream == Stream::out ? " stdout " : " stderr ";
-  const auto lines = static_cast<std::size_t>(std::count(bytes.begin(), bytes.end(), '\n'));
-  const std::size_t records_max = lines + bytes.size() / (max_record_text - 3) + 2;
-  const std::size_t start = out.size();
-  std::size_t used = 0;
-  out.resize_and_overwrite(start + bytes.size() + records_max * cri_overhead, [&](char* data, std::size_t) {
-    char* at = data + start;
-    used = split(bytes, at_end, [&](std::string_view text, bool continues) {
-      at = put(at, prefix);
-      *at++ = continues ? 'P' : 'F';
-      *at++ = ' ';
-      at = put(at, text);
-      *at++ = '\n';
-    });
-    return static_cast<std::size_t>(at - data);
+  std::size_t length = out.size();
+  // Room for lines of 80 bytes; more as needed. Counting the lines first would cost as much as formatting them.
+  char* data = extend(out, length + bytes.size() + bytes.size() / 2 + 4096);
+  const auto used = split(bytes, at_end, [&](std::string_view text, bool continues) {
+    const std::size_t wanted = length + text.size() + cri_overhead;
+    if (wanted > out.size()) data = extend(out, wanted + out.size());
+    char* at = put(data + length, prefix);
+    *at++ = continues ? 'P' : 'F';
+    *at++ = ' ';
+    at = put(at, text);
+    *at++ = '\n';
+    length = static_cast<std::size_t>(at - data);
   });
+  out.resize(length);
   return used;
 }
 
