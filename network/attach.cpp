@@ -121,7 +121,10 @@ base::Result<> make_vlan(Network::State& state, const EndpointConfig& endpoint, 
   netlink::Batch batch;
   batch.add_vlan({.name = plan.interface_name, .kind = state.config.driver, .mode = state.config.mode,
                   .mac = endpoint.mac, .parent = parent.index, .mtu = state.mtu, .netns = container});
-  return state.socket.run(batch);
+  auto made = state.socket.run(batch);
+  if (!made && made.error().number == EOPNOTSUPP)
+    return make_error(ErrorKind::unsupported, "this kernel has no network driver " + state.config.driver);
+  return made;
 }
 
 /// Inside the container's namespace.
@@ -163,7 +166,11 @@ base::Result<Endpoint> Network::attach(base::Fd container, const EndpointConfig&
       isolate.isolate_port(link.index);
       TRY(state_->socket.run(isolate));
     }
-    return configure(inner, plan);
+    TRY(configure(inner, plan));
+    if (!state_->bridged()) return {};
+    TRY(inner.settle(plan.interface_name));
+    TRY(state_->socket.settle(port));
+    return state_->socket.settle(state_->bridge_name());
   };
   if (auto done = in_netns(container, work); !done) {
     if (made) {

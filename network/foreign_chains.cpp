@@ -83,6 +83,7 @@ base::Result<std::vector<std::string>> foreign_chains_with_our_rules(Nft& nft) {
     if (out.empty() || out.back() != place) out.push_back(place);
     return {};
   }));
+  std::sort(out.begin(), out.end());  // nft lists tables in no order
   return out;
 }
 

@@ -1,11 +1,11 @@
 #include "network/netlink.h"
 
 #include <linux/if_bridge.h>
+#include <linux/if.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
-#include <net/if.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 
@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <new>
+#include <thread>
 
 #include "base/sys.h"
 #include "network/netns.h"
@@ -344,7 +345,7 @@ Link parse_link(nlmsghdr* message) {
   nlmsg_parse(message, sizeof *header, attributes.data(), IFLA_MAX, nullptr);
   if (attributes[IFLA_IFNAME]) out.name = nla_get_string(attributes[IFLA_IFNAME]);
   if (attributes[IFLA_MTU]) out.mtu = static_cast<int>(nla_get_u32(attributes[IFLA_MTU]));
-  if (attributes[IFLA_GROUP]) out.group = static_cast<int>(nla_get_u32(attributes[IFLA_GROUP]));
+  if (attributes[IFLA_OPERSTATE]) out.running = nla_get_u8(attributes[IFLA_OPERSTATE]) == IF_OPER_UP;
   if (attributes[IFLA_LINKINFO]) {
     std::array<nlattr*, IFLA_INFO_MAX + 1> info{};
     nla_parse_nested(info.data(), IFLA_INFO_MAX, attributes[IFLA_LINKINFO], nullptr);
@@ -410,6 +411,15 @@ base::Result<Link> Socket::link(const std::string& name) {
   TRY(std::move(received));
   if (failed) return *std::move(failed);
   return *std::move(found);
+}
+
+base::Result<> Socket::settle(const std::string& name) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+  while (true) {
+    ASSIGN_OR_RETURN(const auto now, link(name));
+    if (now.running || std::chrono::steady_clock::now() > deadline) return {};
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 namespace {

@@ -19,7 +19,7 @@ struct Link {
   std::string name, kind;  ///< kind: "veth", "bridge", … or ""
   int mtu = 0;
   bool up = false;
-  int group = 0;
+  bool running = false;  ///< carries packets: its carrier has been noticed (IFLA_OPERSTATE up)
 };
 
 struct RouteEntry {
@@ -105,6 +105,11 @@ class Socket {
   base::Result<> run(const Batch& batch);
   /// Error not_found when there is no such link.
   base::Result<Link> link(const std::string& name);
+  /// Waits until the kernel has noticed the link's carrier. It does so by a work queue; until then packets sent are dropped
+  /// silently and a bridge takes none from the port, which costs the container a second: that of ARP's first repetition.
+  /// Asking for the link makes it notice at once since Linux 6.8 (rtnl_getlink()); before, this looks again every
+  /// millisecond. Gives up without an error after 200 ms.
+  base::Result<> settle(const std::string& name);
   base::Result<std::vector<Link>> links();
   base::Result<std::vector<RouteEntry>> routes();
 

@@ -131,7 +131,8 @@ base::Result<> configure_inner_end(Network::State& state) {
     batch.add_address(link.index, *uplink.network6);
     batch.add_route({.v6 = true, .gateway = uplink.host6->address(), .interface = link.index});
   }
-  return state.socket.run(batch);
+  TRY(state.socket.run(batch));
+  return state.socket.settle(uplink_inside);
 }
 
 base::Result<> make_uplink(Network::State& state) {
@@ -149,7 +150,8 @@ base::Result<> make_uplink(Network::State& state) {
     host_end = configure_host_end(state, host_socket);
   }
   TRY(std::move(host_end));
-  return configure_inner_end(state);
+  TRY(configure_inner_end(state));
+  return host_socket.settle(state.uplink->interface);
 }
 
 base::Result<base::UniqueFd> namespace_for(const std::filesystem::path& pin, bool& fresh) {

@@ -50,6 +50,8 @@ base::Result<> build(Lab& lab) {
   routes.add_route({.gateway = gateway4});
   routes.add_route({.v6 = true, .gateway = gateway6});
   TRY(socket.run(routes));
+  TRY(socket.settle("eth0"));
+  TRY(inner.settle("eth0"));
   ASSIGN_OR_RETURN(lab.host, network::HostNetwork::open());
   return {};
 }
