@@ -98,8 +98,10 @@ Result<> copy_folder(Fd from, Fd to, int depth) {
 Result<> copy_tree(Fd from, Fd to) {
   struct stat about {};
   if (::fstat(from.number(), &about) != 0) return base::errno_error(errno, "stat");
-  TRY(copy_folder(from, to, 0));
-  return copy_attributes(from, to, about);
+  // A fresh mount's descriptor is O_PATH, which fchown(2) and its kin refuse.
+  ASSIGN_OR_RETURN(const auto open_to, sys::openat(to, ".", O_RDONLY | O_DIRECTORY));
+  TRY(copy_folder(from, open_to.borrow(), 0));
+  return copy_attributes(from, open_to.borrow(), about);
 }
 
 }  // namespace runtime

@@ -126,6 +126,14 @@ base::Error execute(const std::string& path, const spec::Process& process, const
 namespace {
 
 volatile sig_atomic_t served_child = 0;
+std::span<char> command_line;  // set once by main
+
+/// /proc/1/cmdline would tell the container paths of the host.
+void hide_command_line() {
+  constexpr std::string_view name = "docker-init";
+  std::ranges::fill(command_line, '\0');
+  std::ranges::copy(name.substr(0, command_line.size()), command_line.begin());
+}
 
 void forward(int number) {
   const int saved = errno;
@@ -135,8 +143,14 @@ void forward(int number) {
 
 }  // namespace
 
+void remember_command_line(int count, char** arguments) {
+  // The kernel lays all arguments out one after the other.
+  if (count > 0) command_line = {arguments[0], arguments[count - 1] + std::strlen(arguments[count - 1])};
+}
+
 void serve_as_init(pid_t child) {
   served_child = child;
+  hide_command_line();
   (void)::prctl(PR_SET_NAME, "docker-init", 0, 0, 0);
   struct sigaction action {};
   action.sa_handler = forward;

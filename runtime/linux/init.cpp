@@ -112,7 +112,9 @@ Result<> build_root(InitContext& context, Stage& stage) {
   TRY(run_hooks(config.hooks.create_container, context.state_json, "createContainer"));
   // After the hooks: they may still write to the root.
   TRY(set_root_attributes(context));
-  return enter_root(root, context.pivot);
+  TRY(enter_root(root, context.pivot));
+  context.root.reset();
+  return {};
 }
 
 /// `create` ends here until `start` connects; its connection takes the place of the sync socket.

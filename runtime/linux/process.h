@@ -61,6 +61,9 @@ base::Error execute(const std::string& path, const spec::Process& process, const
 /// Default signal dispositions and an empty mask, whatever our caller had.
 void reset_signals();
 
+/// Remembers where our command line is in memory, so that a process that stays can hide it. Call once at the start of main.
+void remember_command_line(int count, char** arguments);
+
 /// Serves as PID 1 for `child`: forwards signals, reaps everything, ends with the child's code.
 [[noreturn]] void serve_as_init(pid_t child);
 

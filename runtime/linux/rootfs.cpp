@@ -145,7 +145,7 @@ Result<> enter_root(Fd root, bool pivot) {
     return {};
   }
   // Only for roots that pivot_root refuses (initramfs): what is mounted elsewhere stays reachable to CAP_SYS_ADMIN.
-  TRY(sys::wrap("moving the root", ::mount(".", "/", nullptr, MS_MOVE, nullptr)));
+  // It lies above "/" already, as a mount moved there with MS_MOVE would.
   TRY(sys::wrap("chroot", ::chroot(".")));
   TRY(sys::wrap("chdir", ::chdir("/")));
   return {};

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "runtime/linux/process.h"
 #include "runtime/linux/self_protection.h"
 #include "runtime/linux/sync.h"
 #include "runtime/oci/logging.h"
@@ -113,6 +114,7 @@ base::Result<int> dispatch(std::span<const std::string> words, int& error_code) 
 int main(int argc, char** argv) {
   // Descriptors 0 to 2 are always there: an accidental 0 for a state file would reach the container.
   runtime::oci::ensure_standard_streams();
+  runtime::remember_command_line(argc, argv);
   const std::vector<std::string> words(argv + 1, argv + argc);
   int error_code = 1;
   auto done = runtime::protect_own_file(argv);

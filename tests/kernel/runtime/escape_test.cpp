@@ -1,0 +1,130 @@
+// Known ways out of a container runtime, each tried. The container's side is a script of the probe or a prepared file tree.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "base/sys.h"
+#include "tests/kernel/runtime/bundle.h"
+
+using runtime_test::Bundle;
+using runtime_test::mount_line;
+
+TEST_CASE("a link in the image does not lead a mount out of the root", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  const auto outside = bundle.folder() / "outside";
+  std::filesystem::create_directories(outside);
+  // Absolute, climbing, and dangling ones (symlink exchange ends in one of these).
+  std::filesystem::create_symlink(outside, bundle.root() / "absolute");
+  std::filesystem::create_symlink("../../../../../../../../" + outside.string(), bundle.root() / "climbing");
+  std::filesystem::create_symlink("/not/there/yet", bundle.root() / "dangling");
+  for (const char* target : {"/absolute/a", "/climbing/b", "/dangling", "/dangling/c"})
+    bundle.config.mounts.push_back({.destination = target, .type = "tmpfs", .source = "tmpfs", .options = {}, .uid_mappings = {}, .gid_mappings = {}});
+  bundle.probe({"do", "report", ",", "file", "/not/there/yet"});
+  const auto seen = bundle.run();
+  INFO(seen.err);
+  REQUIRE(seen.code == 0);
+  CHECK(std::filesystem::is_empty(outside));
+  CHECK(mount_line(seen, outside.string() + "/a") != "");  // made inside the root, below the same name
+  CHECK(mount_line(seen, "/not/there/yet") != "");
+  CHECK_FALSE(std::filesystem::exists("/not/there/yet"));
+}
+
+TEST_CASE("a volume's device node target that is a link is not written through", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  const auto victim = bundle.folder() / "victim";
+  REQUIRE(base::sys::write_file(victim, "untouched"));
+  // /dev is not the container's own mount here, so an image can prepare anything in it.
+  std::erase_if(bundle.config.mounts, [](const auto& mount) { return mount.destination.starts_with("/dev"); });
+  std::filesystem::create_symlink(victim, bundle.root() / "dev/null");
+  std::filesystem::create_symlink(victim, bundle.root() / "dev/console");
+  const auto seen = bundle.probe({"read", "/proc/keys"}).run();
+  INFO(seen.err);
+  CHECK(seen.out == "");  // masked by the host's null device, not by the image's link (CVE-2025-31133)
+  CHECK(*base::sys::read_file(victim) == "untouched");
+}
+
+TEST_CASE("a program that is a link to /proc/self/exe can't reach a writable runtime", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  std::filesystem::create_symlink("/proc/self/exe", bundle.root() / "bin/self");
+  bundle.config.process->args = {"/bin/self", "--version"};
+  const auto seen = bundle.run();
+  // It runs our own program, from the read-only mount: opening that for writing fails (CVE-2019-5736).
+  CHECK(seen.out.starts_with("compose-runtime version"));
+  bundle.probe({"hold"});
+  REQUIRE(bundle.start({"--init"}).code == 0);
+  const auto init = bundle.exec({}, {"/bin/probe", "do", "write", "/proc/1/exe", "x", ",", "file", "/proc/1/exe", "/proc/1/fd/0"});
+  CHECK(init.has("write /proc/1/exe EACCES"));
+}
+
+TEST_CASE("even a privileged container can't write to the runtime that is its init", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  const auto all = runtime::spec::docker::all_capabilities();
+  bundle.config.process->capabilities = runtime::spec::docker::capability_sets(all, true);
+  bundle.config.linux_.seccomp.reset();
+  bundle.probe({"write", "/proc/1/exe", "x"});
+  const auto seen = bundle.run({"--init"});
+  INFO(seen.err);
+  CHECK((seen.has("EROFS") || seen.has("ETXTBSY")));
+}
+
+TEST_CASE("a descriptor of a host folder is no working directory", "[ns]") {
+  NEED_CONTAINERS();
+  // CVE-2024-21626: /proc/self/fd/N of a leaked descriptor as cwd.
+  Bundle bundle;
+  bundle.config.process->cwd = "/proc/self/fd/8";
+  bundle.write_config();
+  const auto folder = base::sys::open("/", O_PATH | O_DIRECTORY);
+  REQUIRE(folder);
+  const auto seen = bundle.runtime({"run", "--bundle", bundle.folder(), "--preserve-fds", "8", bundle.id()}, {{folder->borrow(), 8}});
+  CHECK(seen.code == 125);
+  CHECK(seen.err.find("process.cwd") != std::string::npos);
+  for (int fd = 3; fd < 20; ++fd) {
+    bundle.config.process->cwd = "/proc/self/fd/" + std::to_string(fd);
+    const auto tried = bundle.run();
+    CHECK(tried.code == 125);
+    CHECK(tried.err.find("process.cwd") != std::string::npos);
+  }
+  CHECK(bundle.leftovers() == "");
+}
+
+TEST_CASE("a procfs of the container's own making is not written to by exec", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  // The image's /proc is a plain folder: writes that believe in it would land in files.
+  std::erase_if(bundle.config.mounts, [](const auto& mount) { return mount.destination == "/proc"; });
+  bundle.config.linux_.masked_paths.clear();
+  bundle.config.linux_.readonly_paths.clear();
+  std::filesystem::create_directories(bundle.root() / "proc/self/attr");
+  REQUIRE(base::sys::write_file(bundle.root() / "proc/self/oom_score_adj", "7\n"));
+  bundle.config.process->oom_score_adj = 300;
+  const auto seen = bundle.probe({"print", "ran"}).run();
+  INFO(seen.err);
+  CHECK(seen.out == "ran\n");
+  CHECK(*base::sys::read_file(bundle.root() / "proc/self/oom_score_adj") == "7\n");
+}
+
+TEST_CASE("a joined pid namespace does not let its processes look into a starting container", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.probe({"hold"});
+  REQUIRE(bundle.start().code == 0);
+  // While exec sets up it is not dumpable: its exe and descriptors are closed to the container's root (CVE-2016-9962). The probe
+  // itself is dumpable again after its execve, which shows that the state was reset at the right time.
+  const auto seen = bundle.exec({}, {"/bin/probe", "report"});
+  CHECK(seen.one("dumpable") == "1");
+  CHECK(seen.one("fds") == "0 1 2");
+}
+
+TEST_CASE("setgroups stays denied where the user namespace denies it", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.process->user = {.uid = 1000, .gid = 1000};
+  const auto seen = bundle.probe({"call", "setgroups"}).run();
+  CHECK(seen.out == "setgroups EPERM\n");
+}

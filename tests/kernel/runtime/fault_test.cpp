@@ -1,0 +1,43 @@
+// Every wrapped system call of a creation fails once: the error is reported and nothing stays. Runs in the faults preset only.
+#include <catch2/catch.hpp>
+
+#include "base/sys.h"
+#include "tests/kernel/runtime/bundle.h"
+
+using runtime_test::Bundle;
+
+#ifdef COMPOSE_FAULTS
+TEST_CASE("a creation that fails at any system call says why and leaves nothing", "[ns]") {
+  NEED_CONTAINERS();
+  const std::string before = support::kernel_leftovers();
+  int succeeded = 0;
+  long at = 1;
+  // The counter is per process: a child continues its parent's, so one sweep covers the runtime's calls and init's.
+  for (; at < 2000 && succeeded < 3; ++at) {
+    Bundle bundle;
+    bundle.probe({"exit", "0"});
+    bundle.config.linux_.namespaces = runtime::spec::docker::namespaces(true);
+    bundle.config.mounts.push_back({.destination = "/data", .type = "bind", .source = bundle.folder(), .options = {"rbind", "ro"}});
+    ::setenv("COMPOSE_FAULT_AT", std::to_string(at).c_str(), 1);
+    const auto seen = bundle.run();
+    ::unsetenv("COMPOSE_FAULT_AT");
+    INFO("fault at call " << at << ": code " << seen.code << ", " << seen.err);
+    if (seen.code == 0) {
+      ++succeeded;  // calls whose failure is harmless (caches, optional files) and finally those past the end
+    } else {
+      succeeded = 0;
+      CHECK(seen.code != -3);
+      CHECK(seen.err != "");
+    }
+    // What a failing removal had to leave, a second one without faults takes away.
+    if (bundle.leftovers() != "") CHECK(bundle.runtime({"delete", "--force", bundle.id()}).code == 0);
+    CHECK(bundle.leftovers() == "");
+  }
+  CHECK(support::kernel_leftovers() == before);
+  CHECK(at > 100);
+}
+#else
+TEST_CASE("a creation that fails at any system call says why and leaves nothing", "[ns]") {
+  SKIP_TEST("built without COMPOSE_FAULTS (preset faults)");
+}
+#endif

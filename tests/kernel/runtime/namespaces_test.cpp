@@ -1,0 +1,189 @@
+// Namespaces: new, joined, mapped; sysctls and cgroups that belong to them.
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "base/sys.h"
+#include "runtime/linux/cgroup.h"
+#include "tests/kernel/runtime/bundle.h"
+
+using runtime_test::Bundle;
+
+namespace {
+
+/// A container whose root is an unprivileged user of the host.
+void map_users(Bundle& bundle) {
+  auto& config = bundle.config.linux_;
+  config.namespaces.push_back({.type = "user", .path = ""});
+  config.uid_mappings = config.gid_mappings = {{.container_id = 0, .host_id = 100000, .size = 65536}};
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(bundle.root(), ignored))
+    (void)!::lchown(entry.path().c_str(), 100000, 100000);
+  (void)!::lchown(bundle.root().c_str(), 100000, 100000);
+}
+
+}  // namespace
+
+TEST_CASE("a new network namespace has its loopback up, and sysctls of it can be set", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.linux_.namespaces.push_back({.type = "network", .path = ""});
+  bundle.config.linux_.sysctl = {{"net.ipv4.ip_unprivileged_port_start", "0"}, {"net/ipv4/conf/lo/forwarding", "1"},
+                                 {"kernel.msgmax", "12345"}};
+  bundle.probe({"do", "read", "/proc/sys/net/ipv4/ip_unprivileged_port_start", ",", "read", "/proc/sys/net/ipv4/conf/lo/forwarding", ",",
+                "read", "/proc/sys/kernel/msgmax", ",", "read", "/sys/class/net/lo/flags"});
+  const auto seen = bundle.run();
+  INFO(seen.err);
+  CHECK(seen.out == "0\n1\n12345\n0x9\n");
+}
+
+TEST_CASE("a sysctl that would change the host is refused by name", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.linux_.sysctl = {{"net.ipv4.ip_forward", "1"}};
+  CHECK(bundle.run().err.find("'net.ipv4.ip_forward' would change the host: the container has no network namespace of its own") !=
+        std::string::npos);
+  bundle.config.linux_.sysctl = {{"vm.swappiness", "1"}};
+  CHECK(bundle.run().err.find("'vm.swappiness' is not in a separate kernel namespace") != std::string::npos);
+  CHECK(bundle.leftovers() == "");
+}
+
+TEST_CASE("namespaces of another container are joined by path or by descriptor", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle first;
+  first.config.linux_.namespaces.push_back({.type = "network", .path = ""});
+  first.config.hostname = "first";
+  first.probe({"hold"});
+  REQUIRE(first.start({"--pid-file", first.folder() / "pid"}).code == 0);
+  const std::string pid = *base::sys::read_file(first.folder() / "pid");
+  const auto ns = [&](const std::string& name) { return "/proc/" + pid + "/ns/" + name; };
+  const auto net = base::sys::open(ns("net"), O_RDONLY);
+  REQUIRE(net);
+  const auto expected = [&](const std::string& name) { return std::filesystem::read_symlink(ns(name)).string(); };
+
+  Bundle second;
+  second.config.linux_.namespaces = {{"mount", ""}, {"pid", ns("pid")}, {"ipc", ns("ipc")}, {"uts", ns("uts")}, {"network", "/proc/self/fd/9"}};
+  second.config.linux_.sysctl.clear();
+  second.write_config();
+  const auto seen = second.runtime({"run", "--bundle", second.folder(), second.id()}, {{net->borrow(), 9}});
+  INFO(seen.err);
+  REQUIRE(seen.code == 0);
+  CHECK(seen.one("hostname") == "first");
+  CHECK(seen.one("ns_net") == expected("net"));
+  CHECK(seen.one("ns_ipc") == expected("ipc"));
+  CHECK(seen.one("ns_pid") == expected("pid"));
+  CHECK(seen.one("ns_mnt") != expected("mnt"));
+  CHECK(seen.one("pid") != "1");
+  CHECK(second.leftovers() == "");
+}
+
+TEST_CASE("a time namespace starts with the configured offset", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.linux_.namespaces.push_back({.type = "time", .path = ""});
+  bundle.config.linux_.time_offsets["boottime"] = {.secs = 1000000, .nanosecs = 0};
+  const auto seen = bundle.run();
+  INFO(seen.err);
+  CHECK(std::atol(seen.one("boottime").c_str()) > 1000000);
+  CHECK(seen.one("ns_time") != std::filesystem::read_symlink("/proc/self/ns/time").string());
+}
+
+TEST_CASE("in a user namespace root is somebody else, with every default in place", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  map_users(bundle);
+  bundle.config.linux_.namespaces.push_back({.type = "network", .path = ""});
+  const auto seen = bundle.run();
+  INFO(seen.err);
+  REQUIRE(seen.code == 0);
+  CHECK(seen.one("uid") == "0");
+  CHECK(seen.one("CapEff") == "00000000a80425fb");
+  CHECK(seen.one("ns_user") != std::filesystem::read_symlink("/proc/self/ns/user").string());
+  CHECK(bundle.probe({"do", "file", "/dev/null", "/bin/probe", ",", "write", "/dev/null", "x", ",", "read", "/proc/self/uid_map"}).run().out ==
+        "/dev/null char 0666 65534:65534 1,3\n/bin/probe file 0755 0:0\nwrite /dev/null ok\n         0     100000      65536\n");
+  CHECK(bundle.leftovers() == "");
+}
+
+TEST_CASE("exec enters a user namespace too", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  map_users(bundle);
+  bundle.probe({"hold"});
+  const auto started = bundle.start();
+  INFO(started.err);
+  REQUIRE(started.code == 0);
+  const auto seen = bundle.exec({"--user", "5:6"}, {"/bin/probe", "report"});
+  INFO(seen.err);
+  CHECK(seen.one("uid") == "5");
+  CHECK(seen.one("gid") == "6");
+}
+
+TEST_CASE("contradictions between namespaces and the rest are errors", "[ns]") {
+  NEED_CONTAINERS();
+  const auto message = [](const std::function<void(runtime::spec::Config&)>& change) {
+    Bundle bundle;
+    change(bundle.config);
+    const auto seen = bundle.run();
+    CHECK(seen.code == 125);
+    CHECK(bundle.leftovers() == "");
+    return seen.err;
+  };
+  CHECK(message([](auto& config) { std::erase_if(config.linux_.namespaces, [](const auto& space) { return space.type == "mount"; }); })
+            .find("a mount namespace is required") != std::string::npos);
+  CHECK(message([](auto& config) {
+          config.hostname = "x";
+          std::erase_if(config.linux_.namespaces, [](const auto& space) { return space.type == "uts"; });
+        }).find("hostname: needs a uts namespace") != std::string::npos);
+  CHECK(message([](auto& config) { config.linux_.namespaces.push_back({.type = "user", .path = ""}); }).find("uidMappings") != std::string::npos);
+  CHECK(message([](auto& config) { config.linux_.namespaces.push_back({.type = "network", .path = "/no/such/ns"}); }).find("/no/such/ns") !=
+        std::string::npos);
+  CHECK(message([](auto& config) { config.linux_.intel_rdt.emplace(); }).find("linux.intelRdt") != std::string::npos);
+}
+
+TEST_CASE("limits are written to the container's cgroups and updated there", "[ns]") {
+  NEED_CONTAINERS();
+  const auto host = runtime::cgroup_host();
+  if (!host || !host->with("memory") || host->with("memory")->unified) SKIP_TEST("memory is not on cgroup v1 here");
+  Bundle bundle;
+  auto& resources = *bundle.config.linux_.resources;
+  resources.memory = runtime::spec::Memory{.limit = 64 << 20, .reservation = 32 << 20, .swap = 128 << 20};
+  resources.cpu = runtime::spec::Cpu{.shares = 512, .period = 100000, .quota = 50000};
+  resources.pids_limit = 33;
+  bundle.probe({"hold"});
+  const auto started = bundle.start();
+  INFO(started.err);
+  REQUIRE(started.code == 0);
+  const auto value = [&](const char* controller, const char* file) {
+    auto text = base::sys::read_file(host->with(controller)->mount_point + bundle.config.linux_.cgroups_path + "/" + file);
+    return text ? text->substr(0, text->find('\n')) : text.error().text();
+  };
+  CHECK(value("memory", "memory.limit_in_bytes") == "67108864");
+  CHECK(value("memory", "memory.memsw.limit_in_bytes") == "134217728");
+  CHECK(value("memory", "memory.soft_limit_in_bytes") == "33554432");
+  CHECK(value("cpu", "cpu.shares") == "512");
+  CHECK(value("cpu", "cpu.cfs_quota_us") == "50000");
+  CHECK(value("pids", "pids.max") == "33");
+  REQUIRE(bundle.runtime({"update", "--memory", "256m", "--memory-swap", "512m", "--pids-limit", "44", bundle.id()}).code == 0);
+  CHECK(value("memory", "memory.limit_in_bytes") == "268435456");
+  CHECK(value("pids", "pids.max") == "44");
+  REQUIRE(bundle.runtime({"update", "--memory", "64m", "--memory-swap", "64m", bundle.id()}).code == 0);
+  CHECK(value("memory", "memory.memsw.limit_in_bytes") == "67108864");
+  const auto wrong = bundle.runtime({"update", "--memory", "lots", bundle.id()});
+  CHECK(wrong.code == 1);
+  CHECK(wrong.err.find("--memory: 'lots' is not a size") != std::string::npos);
+  CHECK(bundle.runtime({"ps", "--format", "json", bundle.id()}).out.starts_with("["));
+  CHECK(bundle.runtime({"list", "-q"}).out == bundle.id() + "\n");
+}
+
+TEST_CASE("a limit the kernel refuses is an error that names the file, and nothing stays", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.linux_.resources->cpu = runtime::spec::Cpu{.cpus = "900-901", .mems = {}};
+  const auto seen = bundle.run();
+  CHECK(seen.code == 125);
+  CHECK(seen.err.find("cpuset.cpus") != std::string::npos);
+  CHECK(bundle.leftovers() == "");
+}
