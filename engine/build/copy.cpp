@@ -5,6 +5,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "base/sys.h"
 
 namespace engine::build {
@@ -22,24 +24,25 @@ std::string proc_path(Fd fd) { return "/proc/self/fd/" + std::to_string(fd.numbe
 
 bool is_folder(Fd root, const std::string& path) { return open_in_root(root, path, O_PATH | O_DIRECTORY).has_value(); }
 
-/// Copies file contents inside the kernel where it can.
-Result<> copy_bytes(Fd from, Fd to, std::vector<char>& buffer) {
-  bool in_kernel = true;
+/// Big files are copied inside the kernel where it can; for small ones read and write are cheaper.
+Result<> copy_bytes(Fd from, Fd to, std::int64_t size, std::vector<char>& buffer) {
+  bool in_kernel = size > static_cast<std::int64_t>(buffer.size());
+  std::int64_t done = 0;
   while (true) {
     if (in_kernel) {
       const ssize_t moved = ::copy_file_range(from.number(), nullptr, to.number(), nullptr, std::size_t{1} << 30, 0);
-      if (moved == 0) break;
-      if (moved > 0) continue;
-      if (errno == EINTR) continue;
+      if (moved == 0) return {};
+      if (moved > 0 || errno == EINTR) continue;
       if (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM)
         return base::errno_error(errno, "copy");
       in_kernel = false;
     }
     ASSIGN_OR_RETURN(const std::size_t got, base::sys::read(from, buffer));
-    if (got == 0) break;
+    if (got == 0) return {};
     TRY(base::sys::write_all(to, std::string_view(buffer.data(), got)));
+    done += static_cast<std::int64_t>(got);
+    if (done == size && got < buffer.size()) return {};  // all that was listed: no read for the end of file alone
   }
-  return {};
 }
 
 /// File capabilities and user attributes; what only this machine understands (overlay marks, labels) stays behind.
@@ -59,26 +62,32 @@ Result<> copy_xattrs(Fd from, Fd to) {
   return {};
 }
 
+/// Entries from which on a second thread pays.
+constexpr std::size_t entries_for_two = 500;
+
 class Copier {
  public:
-  Copier(const Tree& source, const Item& item, const CopyTarget& target)
-      : source_(source), item_(item), target_(target), from_(item.fd.borrow()), buffer_(256 * 1024) {}
+  Copier(const Tree& source, const Item& item, const CopyTarget& target) : source_(source), item_(item), target_(target) {}
 
-  /// The contents of a directory item into `to`.
+  /// The contents of a directory item into `to`: folders first, then files by two threads, links to files last.
   Result<> contents(Fd to) {
-    FolderStack into(to);
     to_root_ = to;
+    FolderStack into(to);
     for (std::size_t i = 1; i < item_.entries.size(); ++i) {
-      const Entry& entry = item_.entries[i];
+      if (!S_ISDIR(item_.entries[i].info.st_mode)) continue;
       std::string name;
-      ASSIGN_OR_RETURN(const Fd to_folder, into.folder_of(entry.path, name));
-      ASSIGN_OR_RETURN(const Fd from_folder, from_.folder_of(entry.path, name));
-      if (S_ISDIR(entry.info.st_mode)) {
-        TRY(folder(to_folder, name, entry));
-      } else {
-        TRY(other(from_folder, name, to_folder, name, entry));
-      }
+      ASSIGN_OR_RETURN(const Fd to_folder, into.folder_of(item_.entries[i].path, name));
+      TRY(folder(to_folder, name, item_.entries[i]));
     }
+    const std::size_t end = item_.entries.size(), middle = end > entries_for_two ? end / 2 : end;
+    Result<> second;
+    {
+      std::jthread other;
+      if (middle < end) other = std::jthread([&] { second = files(middle, end, false); });
+      TRY(files(1, middle, false));
+    }
+    TRY(std::move(second));
+    if (std::any_of(item_.entries.begin(), item_.entries.end(), is_shared)) TRY(files(1, end, true));
     // Times of folders last: filling them changed them.
     for (const auto& [path, info] : new_folders_) {
       std::string name;
@@ -93,12 +102,33 @@ class Copier {
     const Entry& entry = item_.entries.front();
     if (S_ISREG(entry.info.st_mode)) {
       ASSIGN_OR_RETURN(const UniqueFd from, base::sys::open(proc_path(item_.fd.borrow()), O_RDONLY | O_NONBLOCK));
-      return file(from.borrow(), to, name, entry);
+      std::vector<char> buffer(buffer_bytes);
+      return file(from.borrow(), to, name, entry, buffer);
     }
     return node(to, name, entry);
   }
 
  private:
+  static constexpr std::size_t buffer_bytes = 256 * 1024;
+
+  /// A file with several names.
+  static bool is_shared(const Entry& entry) { return S_ISREG(entry.info.st_mode) && entry.info.st_nlink > 1; }
+
+  /// What is no folder among entries [first, last): files with one name, or (`shared`) those with several.
+  Result<> files(std::size_t first, std::size_t last, bool shared) {
+    FolderStack from(item_.fd.borrow()), into(to_root_);
+    std::vector<char> buffer(buffer_bytes);
+    for (std::size_t i = first; i < last; ++i) {
+      const Entry& entry = item_.entries[i];
+      if (S_ISDIR(entry.info.st_mode) || is_shared(entry) != shared) continue;
+      std::string name;
+      ASSIGN_OR_RETURN(const Fd to_folder, into.folder_of(entry.path, name));
+      ASSIGN_OR_RETURN(const Fd from_folder, from.folder_of(entry.path, name));
+      TRY(other(from_folder, to_folder, name, entry, buffer));
+    }
+    return {};
+  }
+
   [[nodiscard]] mode_t mode_of(const struct stat& info) const {
     const mode_t mode = info.st_mode & 07777;
     return target_.chmod ? target_.chmod->apply(mode, S_ISDIR(info.st_mode)) : mode;
@@ -126,15 +156,15 @@ class Copier {
     return {};
   }
 
-  Result<> other(Fd from, const std::string& from_name, Fd to, const std::string& name, const Entry& entry) {
-    if (S_ISLNK(entry.info.st_mode)) return link(from, from_name, to, name, entry);
+  Result<> other(Fd from, Fd to, const std::string& name, const Entry& entry, std::vector<char>& buffer) {
+    if (S_ISLNK(entry.info.st_mode)) return link(from, to, name, entry);
     if (!S_ISREG(entry.info.st_mode)) return node(to, name, entry);
-    if (entry.info.st_nlink > 1) {
+    if (is_shared(entry)) {
       ASSIGN_OR_RETURN(const bool done, hard_link(to, name, entry));
       if (done) return {};
     }
-    ASSIGN_OR_RETURN(const UniqueFd fd, base::sys::openat(from, from_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-    return file(fd.borrow(), to, name, entry);
+    ASSIGN_OR_RETURN(const UniqueFd fd, base::sys::openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+    return file(fd.borrow(), to, name, entry, buffer);
   }
 
   /// A second name of a file copied before stays a second name.
@@ -154,7 +184,7 @@ class Copier {
     return base::errno_error(errno, "unlink " + name);
   }
 
-  Result<> file(Fd from, Fd to, const std::string& name, const Entry& entry) {
+  Result<> file(Fd from, Fd to, const std::string& name, const Entry& entry, std::vector<char>& buffer) {
     const mode_t mode = mode_of(entry.info);
     constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
     auto created = base::sys::openat(to, name, flags, mode & 0777);
@@ -164,9 +194,10 @@ class Copier {
     }
     if (!created) return std::move(created).error();
     const Fd fd = created->borrow();
-    if (entry.info.st_size > 0) TRY(copy_bytes(from, fd, buffer_).with("copying " + name));
+    if (entry.info.st_size > 0) TRY(copy_bytes(from, fd, entry.info.st_size, buffer).with("copying " + name));
     TRY(base::sys::wrap("chown " + name, ::fchown(fd.number(), target_.owner.uid, target_.owner.gid)));
-    TRY(base::sys::wrap("chmod " + name, ::fchmod(fd.number(), mode)));
+    // With a umask of 0 the file has its mode already; set-id bits are lost to chown.
+    if ((mode & 07000) != 0 || !target_.umask_is_zero) TRY(base::sys::wrap("chmod " + name, ::fchmod(fd.number(), mode)));
     if (source_.xattrs) TRY(copy_xattrs(from, fd));
     timespec times[2] = {entry.info.st_mtim, entry.info.st_mtim};
     if (target_.mtime_s) times[0] = times[1] = {.tv_sec = *target_.mtime_s, .tv_nsec = 0};
@@ -174,10 +205,10 @@ class Copier {
     return {};
   }
 
-  Result<> link(Fd from, const std::string& from_name, Fd to, const std::string& name, const Entry& entry) {
+  Result<> link(Fd from, Fd to, const std::string& name, const Entry& entry) {
     char text[4096];
     ASSIGN_OR_RETURN(const long length,
-                     base::sys::wrap("readlink " + entry.path, ::readlinkat(from.number(), from_name.c_str(), text, sizeof text - 1)));
+                     base::sys::wrap("readlink " + entry.path, ::readlinkat(from.number(), name.c_str(), text, sizeof text - 1)));
     text[length] = '\0';
     if (::symlinkat(text, to.number(), name.c_str()) != 0) {
       if (errno != EEXIST) return base::errno_error(errno, "symlink " + entry.path);
@@ -206,16 +237,10 @@ class Copier {
   const Tree& source_;
   const Item& item_;
   const CopyTarget& target_;
-  FolderStack from_;
   Fd to_root_;
-  std::vector<char> buffer_;
   std::vector<std::pair<std::string, struct stat>> new_folders_;
   std::map<std::pair<dev_t, ino_t>, std::string> linked_;
 };
-
-FolderRights made_rights(const CopyTarget& target) {
-  return {.uid = target.owner.uid, .gid = target.owner.gid, .mode = target.chmod ? target.chmod->apply(0755, true) : 0755};
-}
 
 /// Folders we make are as old as the build says.
 Result<> stamp(const CopyTarget& target, const std::vector<std::string>& made) {
@@ -229,6 +254,10 @@ Result<> stamp(const CopyTarget& target, const std::vector<std::string>& made) {
 }
 
 }  // namespace
+
+FolderRights made_rights(const CopyTarget& target) {
+  return {.uid = target.owner.uid, .gid = target.owner.gid, .mode = target.chmod ? target.chmod->apply(0755, true) : 0755};
+}
 
 Result<> copy_item(const Tree& source, const Item& item, const CopyTarget& target, const std::string& as) {
   Copier copier(source, item, target);

@@ -12,7 +12,11 @@ struct CopyTarget {
   Owner owner;
   std::optional<ModeChange> chmod;
   std::optional<std::int64_t> mtime_s; ///< for everything; absent: the source's
+  bool umask_is_zero = false;          ///< modes given at creation are exact
 };
+
+/// Of folders that must be made on the way to the target.
+FolderRights made_rights(const CopyTarget& target);
 
 /// Copies one listed item. A directory's contents go into the target; anything else becomes the target, or goes into it when
 /// that is a directory. `as` overrides the item's own name.

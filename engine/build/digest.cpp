@@ -5,6 +5,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "base/sys.h"
 
 namespace engine::build {
@@ -20,8 +22,8 @@ std::uint64_t nanoseconds(const timespec& time) {
   return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(time.tv_nsec);
 }
 
-Result<Sha256> digest_file(Fd folder, const std::string& name, std::vector<char>& buffer) {
-  ASSIGN_OR_RETURN(const UniqueFd file, base::sys::openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+Result<Sha256> digest_file(Fd folder, const std::string& name, int flags, std::vector<char>& buffer) {
+  ASSIGN_OR_RETURN(const UniqueFd file, base::sys::openat(folder, name, O_RDONLY | O_NONBLOCK | flags));
   Hasher hasher;
   while (true) {
     ASSIGN_OR_RETURN(const std::size_t got, base::sys::read(file.borrow(), buffer));
@@ -138,45 +140,65 @@ Result<> StatCache::save(const std::filesystem::path& file) {
   return {};
 }
 
-Result<std::string> digest_item(const Tree& tree, const Item& item, StatCache* cache) {
-  (void)tree;
-  Hasher hasher;
+namespace {
+
+constexpr std::size_t entries_for_two = 500;  // from here on a second thread pays
+
+/// A file item is an O_PATH descriptor: reopened through /proc.
+Result<Sha256> digest_single(const Item& item, std::vector<char>& buffer) {
+  return digest_file({}, "/proc/self/fd/" + std::to_string(item.fd.number()), 0, buffer);
+}
+
+/// Digests of the regular files among entries [first, last) that the cache does not know.
+Result<> digest_files(const Item& item, std::size_t first, std::size_t last, StatCache* cache, std::vector<Sha256>& digests) {
   FolderStack folders(item.fd.borrow());
   std::vector<char> buffer(256 * 1024);
-  for (const auto& entry : item.entries) {
-    const auto& info = entry.info;
-    // A directory's contents are copied, not its own rights: the item's own mode does not count then.
-    const bool own_folder = entry.path.empty() && S_ISDIR(info.st_mode);
-    hasher.number(type_letter(info.st_mode)).number(own_folder ? 0 : info.st_mode & 07777).field(entry.path);
-    if (S_ISREG(info.st_mode)) {
-      auto digest = cache != nullptr ? cache->find(info) : std::nullopt;
-      if (!digest) {
-        std::string name;
-        Fd folder;
-        UniqueFd proc;
-        if (entry.path.empty()) {  // a file item is an O_PATH descriptor: reopened through /proc
-          const std::string self = "/proc/self/fd/" + std::to_string(item.fd.number());
-          ASSIGN_OR_RETURN(const UniqueFd file, base::sys::open(self, O_RDONLY | O_NONBLOCK));
-          Hasher content;
-          while (true) {
-            ASSIGN_OR_RETURN(const std::size_t got, base::sys::read(file.borrow(), buffer));
-            if (got == 0) break;
-            content.bytes(std::string_view(buffer.data(), got));
-          }
-          digest = content.finish();
-        } else {
-          ASSIGN_OR_RETURN(folder, folders.folder_of(entry.path, name));
-          ASSIGN_OR_RETURN(digest, digest_file(folder, name, buffer));
-        }
-        if (cache != nullptr) cache->add(info, *digest);
-      }
-      hasher.bytes(std::string_view(reinterpret_cast<const char*>(digest->data()), digest->size()));
-    } else if (S_ISLNK(info.st_mode)) {
+  for (std::size_t i = first; i < last; ++i) {
+    const Entry& entry = item.entries[i];
+    if (!S_ISREG(entry.info.st_mode)) continue;
+    if (const auto known = cache != nullptr ? cache->find(entry.info) : std::nullopt) {
+      digests[i] = *known;
+      continue;
+    }
+    if (entry.path.empty()) {
+      ASSIGN_OR_RETURN(digests[i], digest_single(item, buffer));
+    } else {
       std::string name;
       ASSIGN_OR_RETURN(const Fd folder, folders.folder_of(entry.path, name));
+      ASSIGN_OR_RETURN(digests[i], digest_file(folder, name, O_NOFOLLOW, buffer));
+    }
+    if (cache != nullptr) cache->add(entry.info, digests[i]);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> digest_item(const Item& item, StatCache* cache) {
+  const std::size_t end = item.entries.size(), middle = end > entries_for_two ? end / 2 : end;
+  std::vector<Sha256> digests(end);
+  Result<> second;
+  {
+    std::jthread other;
+    if (middle < end) other = std::jthread([&] { second = digest_files(item, middle, end, cache, digests); });
+    TRY(digest_files(item, 0, middle, cache, digests));
+  }
+  TRY(std::move(second));
+  Hasher hasher;
+  FolderStack folders(item.fd.borrow());
+  for (std::size_t i = 0; i < end; ++i) {
+    const auto& [path, info] = item.entries[i];
+    // A directory's contents are copied, not its own rights: the item's own mode does not count then.
+    const bool own_folder = path.empty() && S_ISDIR(info.st_mode);
+    hasher.number(type_letter(info.st_mode)).number(own_folder ? 0 : info.st_mode & 07777).field(path);
+    if (S_ISREG(info.st_mode)) {
+      hasher.bytes(std::string_view(reinterpret_cast<const char*>(digests[i].data()), digests[i].size()));
+    } else if (S_ISLNK(info.st_mode)) {
+      std::string name;
+      ASSIGN_OR_RETURN(const Fd folder, folders.folder_of(path, name));
       char target[4096];
       ASSIGN_OR_RETURN(const long length,
-                       base::sys::wrap("readlink " + entry.path, ::readlinkat(folder.number(), name.c_str(), target, sizeof target)));
+                       base::sys::wrap("readlink " + path, ::readlinkat(folder.number(), name.c_str(), target, sizeof target)));
       hasher.field(std::string_view(target, static_cast<std::size_t>(length)));
     } else if (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode)) {
       hasher.number(static_cast<std::int64_t>(info.st_rdev));

@@ -61,6 +61,6 @@ class StatCache {
 
 /// Content key of an item: types, permissions, names, link targets and contents; neither times nor owners.
 /// `cache` may be null.
-Result<std::string> digest_item(const Tree& tree, const Item& item, StatCache* cache);
+Result<std::string> digest_item(const Item& item, StatCache* cache);
 
 }  // namespace engine::build

@@ -44,6 +44,12 @@ Result<StepLayer> StepLayer::open(Session& session, const Layers& below, bool ba
   return step;
 }
 
+Result<> StepLayer::open_writable() {
+  close();
+  ASSIGN_OR_RETURN(root_, base::sys::open(upper_, O_RDONLY | O_DIRECTORY));
+  return {};
+}
+
 Result<BuiltLayer> StepLayer::commit(store::Store& store, const Layers& below, const std::string& key, const std::string& text,
                                      std::optional<std::int64_t> epoch_s) {
   close();

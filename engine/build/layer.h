@@ -35,6 +35,8 @@ class StepLayer {
   [[nodiscard]] const std::filesystem::path& upper() const { return upper_; }
   /// Unmounts, so that the writable folder may be looked at directly.
   void close() { root_.reset(); }
+  /// Unmounts and makes the writable folder alone the root.
+  Result<> open_writable();
   /// Packs (for the diff id), stores and records under `key`. `epoch_s`: SOURCE_DATE_EPOCH.
   Result<BuiltLayer> commit(store::Store& store, const Layers& below, const std::string& key, const std::string& text,
                             std::optional<std::int64_t> epoch_s);

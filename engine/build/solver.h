@@ -113,7 +113,8 @@ class StageBuilder {
   Result<> gather_tree(const instr::Copy& copy, Gathered& gathered);
   Result<> gather_url(const instr::Copy& copy, const std::string& url, Gathered& gathered);
   Result<> place(const instr::Copy& copy, Gathered& gathered, StepLayer& layer);
-  Result<> place_item(const instr::Copy& copy, Gathered& gathered, std::size_t index, const struct CopyTarget& target);
+  Result<> go_direct(const instr::Copy& copy, const Gathered& gathered, StepLayer& layer, struct CopyTarget& target);
+  Result<> place_item(const instr::Copy& copy, Gathered& gathered, std::size_t index, const CopyTarget& target);
 
   /// The digest of what a COPY of these would see.
   Result<std::string> content_key(const instr::Copy& copy);

@@ -47,7 +47,7 @@ Result<> StageBuilder::begin_from_context(Context& context) {
   state_.meta = scratch_meta(bench_.platform);
   const Tree tree = context.tree();
   ASSIGN_OR_RETURN(const Item item, list_item(tree, ""));
-  ASSIGN_OR_RETURN(const std::string digest, digest_item(tree, item, &context.digests()));
+  ASSIGN_OR_RETURN(const std::string digest, digest_item(item, &context.digests()));
   Hasher key;
   key.field("context").field(digest);
   return layer_step(key.hex(), stage_.original, "FROM " + stage_.base, false, [&](StepLayer& layer, Vertex) -> Result<> {

@@ -127,7 +127,7 @@ Result<> StageBuilder::gather_tree(const instr::Copy& copy, Gathered& gathered) 
         if (error.kind == base::ErrorKind::not_found) error.context.push_back("failed to compute cache key: failed to calculate checksum");
         return error;
       }
-      ASSIGN_OR_RETURN(const std::string digest, digest_item(source.tree, *item, source.context != nullptr ? &source.context->digests() : nullptr));
+      ASSIGN_OR_RETURN(const std::string digest, digest_item(*item, source.context != nullptr ? &source.context->digests() : nullptr));
       const std::size_t slash = path.rfind('/');
       // The name counts where it ends up in the image; a directory's contents lose it.
       all.field(copy.parents ? path : item->is_directory() ? "" : path.substr(slash == std::string::npos ? 0 : slash + 1)).field(digest);
@@ -209,8 +209,24 @@ Result<> StageBuilder::place_item(const instr::Copy& copy, Gathered& gathered, s
   return {};
 }
 
+/// When the target is a folder that does not exist below, everything goes into the writable layer alone: past the overlay, which
+/// would double the work of every file.
+Result<> StageBuilder::go_direct(const instr::Copy& copy, const Gathered& gathered, StepLayer& layer, CopyTarget& target) {
+  const bool folder = target.path.ends_with('/') || std::all_of(gathered.items.begin(), gathered.items.end(),
+                                                                [](const auto& one) { return one.second.is_directory(); });
+  if (copy.parents || copy.link || !folder || gathered.items.empty() || state_.layers.folders.empty()) return {};
+  if (open_in_root(target.root, target.path, O_PATH)) return {};
+  std::vector<std::string> made;
+  TRY(make_in_root(target.root, target.path, made_rights(target), &made));
+  if (made.empty()) return {};
+  TRY(layer.open_writable());
+  target.root = layer.root();
+  target.path = "/" + made.back() + "/";
+  return {};
+}
+
 Result<> StageBuilder::place(const instr::Copy& copy, Gathered& gathered, StepLayer& layer) {
-  CopyTarget target{.root = layer.root(), .path = absolute_path(state_.meta, gathered.destination), .owner = {}, .chmod = {}, .mtime_s = {}};
+  CopyTarget target{.root = layer.root(), .path = absolute_path(state_.meta, gathered.destination), .owner = {}, .chmod = {}, .mtime_s = {}, .umask_is_zero = true};
   if (!gathered.chown.empty()) {
     UniqueFd below;  // --link works without what is below; names are still looked up there
     if (copy.link && !state_.layers.folders.empty()) {
@@ -232,6 +248,7 @@ Result<> StageBuilder::place(const instr::Copy& copy, Gathered& gathered, StepLa
       }
     }
   }
+  TRY(go_direct(copy, gathered, layer, target));
   for (std::size_t i = 0; i < gathered.items.size(); ++i) {
     if (solver_.stopping()) return base::make_error(base::ErrorKind::cancelled, "the build was cancelled");
     TRY(place_item(copy, gathered, i, target));

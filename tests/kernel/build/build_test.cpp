@@ -162,6 +162,20 @@ TEST_CASE("a stage's files are copied and unused stages are not built", "[build]
   CHECK(world.output.find("[stage-2 1/2] COPY --from=base --chown=5:6 /out /app/\n#") != std::string::npos);
 }
 
+TEST_CASE("a new folder behind links lands where the links lead", "[build]") {
+  NEED_BUILDS();
+  World world;
+  world.write("tree/sub/f", "F");
+  const auto built = world.build(World::base() + "RUN mkdir -p /real/in && ln -s /real /link && ln -s in /real/rel\n" +
+                                 "COPY tree marker /link/rel/new/\nCOPY tree /link/rel/new\n");
+  INFO(world.output << world.problem);
+  REQUIRE(built);
+  const auto image = world.image(built->image_id);
+  CHECK(World::layer(image.layer_dirs.end()[-2]) ==
+        std::string("real/\nreal/in/\nreal/in/new/\nreal/in/new/marker ") + marker + "\nreal/in/new/sub/\nreal/in/new/sub/f F\n");
+  CHECK(world.top_layer(built->image_id) == "real/\nreal/in/\nreal/in/new/\nreal/in/new/sub/\nreal/in/new/sub/f F\n");
+}
+
 TEST_CASE("a failing command shows its lines, its output and its exit code", "[build]") {
   NEED_BUILDS();
   World world;

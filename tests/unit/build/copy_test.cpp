@@ -241,7 +241,7 @@ TEST_CASE("content keys see contents, names, modes and links; not times", "[buil
   const auto key = [&] {
     const auto item = list_item(f.tree(), "d");
     REQUIRE(item);
-    const auto digest = digest_item(f.tree(), *item, nullptr);
+    const auto digest = digest_item(*item, nullptr);
     REQUIRE(digest);
     return *digest;
   };
