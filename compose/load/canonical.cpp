@@ -135,10 +135,9 @@ class Canonical {
       // Short syntax has always made a missing directory on the host; long syntax must ask for it.
       if (parsed.type == "bind") bind.at_key("create_host_path", at) = Node::make_boolean(true, at);
     }
-    if ((parsed.type == "volume" && !tiny) || parsed.nocopy || !parsed.volume_subpath.empty()) {
+    if ((parsed.type == "volume" && !tiny) || parsed.nocopy) {
       Node& volume = map.at_key("volume", at) = Node::make_mapping(at);
       if (parsed.nocopy) volume.at_key("nocopy", at) = Node::make_boolean(true, at);
-      put(volume, "subpath", parsed.volume_subpath, at);
     }
     node = std::move(map);
   }

@@ -75,11 +75,8 @@ class ProjectChecks {
   void networks(const Service& service) {
     if (!service.network_mode.empty() && !service.networks.empty())
       report(at_ + ".network_mode", "network_mode and networks exclude each other");
-    for (const auto& [name, network] : service.networks) {
+    for (const auto& [name, network] : service.networks)
       defined(name, project_.networks, "network", at_ + ".networks." + name);
-      if (!service.mac_address.empty() && !network.mac_address.empty() && service.mac_address != network.mac_address)
-        report(at_ + ".mac_address", "differs from the mac_address of network '" + name + "'");
-    }
   }
 
   void health(const Service& service) {

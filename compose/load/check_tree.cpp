@@ -76,8 +76,10 @@ class TreeChecks {
 
   void check_ports(const Node& ports, const Path& path) {
     for (std::size_t i = 0; i < ports.items.size(); ++i) {
+      if (ports.items[i].is_mapping() && ports.items[i].find("target") == nullptr)
+        context_.error(ports.items[i].at, Path(path, i), "'target' is missing: the container's port");
       const Node* address = ports.items[i].find("host_ip");
-      if (address == nullptr || !address->is_string() || address->text.empty()) continue;
+      if (address == nullptr || !address->is_string()) continue;
       unsigned char buffer[16];
       if (::inet_pton(AF_INET, address->text.c_str(), buffer) != 1 && ::inet_pton(AF_INET6, address->text.c_str(), buffer) != 1)
         context_.error(address->at, Path(path, i), "'" + address->text + "' is not an IP address");

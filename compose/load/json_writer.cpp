@@ -58,7 +58,24 @@ class JsonWriter {
     out += ']';
   }
 
+  /// {"soft": …, "hard": …} without zeros.
+  void ulimit(const Node& node, std::size_t depth) {
+    Node filled = Node::make_mapping();
+    for (const Entry& entry : node.entries)
+      if (entry.value.integer != 0) filled.entries.push_back(entry);
+    if (filled.entries.empty()) out += "{}";
+    for (std::size_t i = 0; i < filled.entries.size(); ++i) {
+      if (i == 0) out += '{';
+      key(filled.entries[i].key, i == 0, depth + 1);
+      value(filled.entries[i].value, nullptr, depth + 1);
+      if (i + 1 < filled.entries.size()) continue;
+      line(depth);
+      out += '}';
+    }
+  }
+
   void mapping(const Node& node, const Rule* rule, std::size_t depth) {
+    if (rule != nullptr && rule->form == Form::ulimit) return ulimit(node, depth);
     if (rule != nullptr && rule->object != nullptr) return object(node, *rule, depth);
     std::vector<const Entry*> order;
     order.reserve(node.entries.size());
@@ -95,8 +112,10 @@ class JsonWriter {
         open(row.json_key.empty() ? row.key : row.json_key);
         value(*found, &row, depth + 1);
       } else if (row.json_null || row.json_object) {
+        static const Node absent = Node::make_mapping();
         open(row.key);
-        out += row.json_null ? "null" : "{}";
+        if (row.json_null) out += "null";
+        else object(absent, row, depth + 1);
       }
     }
     if (first) {

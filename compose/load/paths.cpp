@@ -99,7 +99,7 @@ class Resolver {
     const Node* type = node.find("type");
     if (type == nullptr || type->text != "bind") return;
     Node* source = node.find("source");
-    if (source == nullptr || (source->is_string() && source->text.empty())) {
+    if (source == nullptr) {
       context_.error(node.at, path, "a bind mount needs a source");
       return;
     }

@@ -25,13 +25,10 @@ constexpr Rule texts_row(std::string_view key, Unique unique = Unique::none, boo
   return {.key = key, .accepts = list_, .form = Form::texts, .item = &text_item, .unique = unique,
           .unique_items = unique_items};
 }
-constexpr Rule text_or_texts_row(std::string_view key, Unique unique = Unique::none, Merge merge = Merge::automatic) {
+constexpr Rule text_or_texts_row(std::string_view key, Unique unique = Unique::none, Merge merge = Merge::automatic,
+                                 Short expand = Short::none) {
   return {.key = key, .accepts = string_ | list_, .form = Form::texts, .item = &text_item, .merge = merge,
-          .unique = unique, .unique_items = true};
-}
-constexpr Rule command_row(std::string_view key) {
-  return {.key = key, .accepts = null_ | string_ | list_, .form = Form::words, .item = &text_item,
-          .merge = Merge::replace};
+          .unique = unique, .expand = expand, .unique_items = true};
 }
 constexpr Rule duration_row(std::string_view key) {
   return {.key = key, .form = Form::duration, .format = "duration"};
@@ -62,24 +59,17 @@ constexpr Rule file_reference_rows[] = {
     {.key = "gid"},
     {.key = "mode", .accepts = string_ | number_, .form = Form::mode},
 };
-constexpr Rule config_reference_rows[] = {
-    {.key = "source"},
-    {.key = "target"},
-    {.key = "uid"},
-    {.key = "gid"},
-    {.key = "mode", .accepts = string_ | number_, .form = Form::mode, .cast = Cast::integer},
-};
 constexpr Object file_reference_object{.attributes = file_reference_rows};
-constexpr Object config_reference_object{.attributes = config_reference_rows};
 constexpr Rule build_secret_item{.key = "", .accepts = string_ | map_, .form = Form::object,
                                  .object = &file_reference_object, .expand = Short::file};
 constexpr Rule config_item{.key = "", .accepts = string_ | map_, .form = Form::object,
-                           .object = &config_reference_object, .expand = Short::file};
+                           .object = &file_reference_object, .expand = Short::file};
 constexpr Rule secret_item{.key = "", .accepts = string_ | map_, .form = Form::object,
                            .object = &file_reference_object, .expand = Short::secret_file};
 
 constexpr Rule hook_rows[] = {
-    command_row("command"),
+    {.key = "command", .accepts = null_ | string_ | list_, .form = Form::words, .item = &text_item,
+     .merge = Merge::replace, .json_null = true},
     {.key = "user"},
     flag_row("privileged"),
     {.key = "working_dir"},
@@ -145,9 +135,9 @@ constexpr Rule watch_rows[] = {
     {.key = "path", .path = PathKind::watch},
     {.key = "action", .choices = "rebuild|sync|restart|sync+restart|sync+exec"},
     {.key = "target"},
-    {.key = "exec", .accepts = map_, .form = Form::object_filled, .object = &hook_object},
-    text_or_texts_row("include"),
-    text_or_texts_row("ignore"),
+    {.key = "exec", .accepts = map_, .form = Form::object_filled, .object = &hook_object, .json_object = true},
+    text_or_texts_row("include", Unique::none, Merge::automatic, Short::list),
+    text_or_texts_row("ignore", Unique::none, Merge::automatic, Short::list),
     {.key = "initial_sync", .accepts = boolean_, .form = Form::boolean},
 };
 constexpr std::string_view watch_required[] = {"path", "action"};
@@ -164,21 +154,19 @@ constexpr Rule throttle_rows[] = {
     {.key = "path", .json_key = "Path"},
     {.key = "rate", .accepts = integer_ | string_, .form = Form::bytes, .json_key = "Rate"},
 };
-constexpr std::string_view throttle_required[] = {"path", "rate"};
-constexpr Object throttle_object{.attributes = throttle_rows, .required = throttle_required, .extensions = false};
+constexpr Object throttle_object{.attributes = throttle_rows, .extensions = false};
 constexpr Rule throttle_item{.key = "", .accepts = map_, .form = Form::object, .object = &throttle_object};
 constexpr Rule weight_rows[] = {
     {.key = "path", .json_key = "Path"},
-    {.key = "weight", .accepts = integer_ | string_, .form = Form::integer, .json_key = "Weight"},
+    {.key = "weight", .accepts = integer_ | string_, .form = Form::integer, .format = "number", .json_key = "Weight"},
 };
-constexpr std::string_view weight_required[] = {"path", "weight"};
-constexpr Object weight_object{.attributes = weight_rows, .required = weight_required, .extensions = false};
+constexpr Object weight_object{.attributes = weight_rows, .extensions = false};
 constexpr Rule weight_item{.key = "", .accepts = map_, .form = Form::object, .object = &weight_object};
 constexpr Rule throttles_row(std::string_view key) {
   return {.key = key, .accepts = list_, .form = Form::list, .item = &throttle_item};
 }
 constexpr Rule blkio_rows[] = {
-    {.key = "weight", .accepts = integer_ | string_, .form = Form::integer},
+    {.key = "weight", .accepts = integer_ | string_, .form = Form::integer, .format = "number"},
     {.key = "weight_device", .accepts = list_, .form = Form::list, .item = &weight_item},
     throttles_row("device_read_bps"),
     throttles_row("device_read_iops"),
@@ -340,10 +328,13 @@ constexpr Rule port_item{.key = "", .accepts = number_ | string_ | map_, .form =
                          .format = "ports"};
 constexpr Rule expose_item{.key = "", .accepts = number_ | string_, .format = "expose"};
 
+constexpr Rule provider_item{.key = "", .accepts = string_ | number_ | boolean_};
+constexpr Rule provider_option{.key = "", .accepts = string_ | number_ | boolean_ | list_, .form = Form::texts,
+                               .item = &provider_item};
 constexpr Rule provider_rows[] = {
     {.key = "type"},
     {.key = "options", .accepts = map_, .form = Form::lists_map,
-     .value = nullptr, .key_pattern = "filled"},
+     .value = &provider_option, .key_pattern = "filled"},
 };
 constexpr std::string_view provider_required[] = {"type"};
 constexpr Object provider_object{.attributes = provider_rows, .required = provider_required};
@@ -363,7 +354,7 @@ constexpr Rule mount_volume_rows[] = {
 constexpr Object mount_volume_object{.attributes = mount_volume_rows};
 constexpr Rule mount_tmpfs_rows[] = {
     {.key = "size", .accepts = integer_ | string_, .form = Form::bytes, .format = "not_negative"},
-    {.key = "mode", .accepts = number_ | string_, .form = Form::integer},
+    {.key = "mode", .accepts = number_ | string_, .form = Form::integer, .format = "number"},
 };
 constexpr Object mount_tmpfs_object{.attributes = mount_tmpfs_rows};
 constexpr Rule mount_image_rows[] = {{.key = "subpath"}};
@@ -416,7 +407,7 @@ constexpr Rule service_rows[] = {
     {.key = "deploy", .accepts = map_ | null_, .form = Form::object, .object = &deploy_object},
     texts_row("device_cgroup_rules"),
     {.key = "devices", .accepts = list_, .form = Form::list, .item = &device_item, .unique = Unique::device},
-    text_or_texts_row("dns", Unique::key_value, Merge::key_values),
+    text_or_texts_row("dns", Unique::key_value, Merge::key_values, Short::list),
     {.key = "dns_opt", .accepts = list_, .form = Form::texts, .item = &text_item, .merge = Merge::key_values,
      .unique = Unique::key_value, .unique_items = true},
     text_or_texts_row("dns_search", Unique::key_value, Merge::key_values),
@@ -425,7 +416,7 @@ constexpr Rule service_rows[] = {
      .merge = Merge::replace, .json_null = true},
     {.key = "provider", .accepts = map_, .form = Form::object, .object = &provider_object},
     environment_row("environment", Unique::key_value),
-    {.key = "env_file", .accepts = string_ | list_, .form = Form::dropped, .item = &env_file_item,
+    {.key = "env_file", .accepts = string_ | list_, .form = Form::env_files, .item = &env_file_item,
      .merge = Merge::key_values, .unique = Unique::env_file, .expand = Short::env_file},
     {.key = "expose", .accepts = list_, .form = Form::texts, .item = &expose_item, .unique = Unique::expose,
      .unique_items = true},

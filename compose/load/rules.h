@@ -62,6 +62,7 @@ enum class Form : std::uint8_t {
   count,          ///< integer, "all" = -1
   ulimit,         ///< integer or {soft, hard}
   ssh,            ///< list of keys
+  env_files,      ///< list of paths or {path, required, format}; dropped once the files are read
   lists_map,      ///< map of lists of strings (provider options)
   object,         ///< closed set of attributes; printed when written, even empty
   object_filled,  ///< printed only when it has something in it
@@ -85,7 +86,7 @@ struct Rule {
   PathKind path = PathKind::none;
   std::string_view choices;             ///< "a|b|c": the only strings accepted
   std::string_view key_pattern;         ///< free keys: one of the names in schema.cpp ("name", "word", "filled")
-  std::string_view format;              ///< schema.cpp: "duration", "port", "expose", "memory" …
+  std::string_view format;              ///< schema.cpp: "percent", "number" (the schema takes a string, the reader does not) …
   bool unique_items = false;            ///< equal items are refused
   bool json_null = false;               ///< JSON prints null when absent
   bool json_object = false;             ///< JSON prints {} when absent

@@ -218,7 +218,7 @@ void resolve_plain(Node& node) {
 }
 
 bool needs_quotes(std::string_view text) {
-  if (text.empty() || text == "<<") return true;
+  if (text.empty()) return true;
   const char first = text[0];
   const bool suspicious = digit(first) || std::string_view("+-.~nNtTfFyYoO=").find(first) != std::string_view::npos;
   if (!suspicious) return false;

@@ -77,7 +77,8 @@ ShortPorts parse_ports(std::string_view text) {
   std::string protocol = "tcp";
   std::string_view container = parts.container;
   if (const auto slash = container.find('/'); slash != std::string_view::npos) {
-    if (slash + 1 < container.size()) protocol = container.substr(slash + 1);
+    const auto word = container.substr(slash + 1);
+    if (const auto name = word.substr(0, word.find('/')); !name.empty()) protocol = name;
     container = container.substr(0, slash);
     std::transform(protocol.begin(), protocol.end(), protocol.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
@@ -130,7 +131,6 @@ void apply_option(ShortMount& mount, std::string_view option) {
   else if (option == "rw") mount.read_only = false;
   else if (option == "nocopy") mount.nocopy = true;
   else if (option == "z" || option == "Z") mount.bind = true, mount.selinux = option;
-  else if (option.starts_with("volume-subpath=")) mount.volume_subpath = option.substr(15);
   else if (std::find(std::begin(propagations), std::end(propagations), option) != std::end(propagations))
     mount.bind = true, mount.propagation = option;
 }

@@ -29,7 +29,6 @@ struct ShortMount {
   bool bind = false;                       ///< has bind options (create_host_path is implied true)
   std::string propagation, selinux, consistency;
   bool nocopy = false;
-  std::string volume_subpath;
   std::string error;
 };
 ShortMount parse_mount(std::string_view text);

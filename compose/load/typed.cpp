@@ -55,13 +55,15 @@ class Typing {
       case Form::boolean:
       case Form::boolean_kept: return boolean(node, path);
       case Form::integer:
-      case Form::integer_kept: return integer(node, path);
+      case Form::integer_kept:
+        if (node.is_string() && rule.format == "number") unreadable(node, path, "a number: write it without quotes");
+        return integer(node, path);
       case Form::real:
       case Form::real32:
       case Form::cpus: return real(node, path);
       case Form::duration: return duration(node, path);
       case Form::bytes: return bytes(node, path);
-      case Form::texts: return texts(node);
+      case Form::texts: return texts(node, path, rule);
       case Form::words: return words(node, path);
       case Form::health_test: return health_test(node);
       case Form::labels:
@@ -72,6 +74,7 @@ class Typing {
       case Form::count: return count(node, path);
       case Form::ulimit: return ulimit(node, rule, path);
       case Form::ssh: return ssh(node);
+      case Form::env_files: return env_files(node);
       case Form::lists_map: return lists_map(node, path);
       case Form::object:
       case Form::object_filled: return object(node, rule, path);
@@ -189,6 +192,15 @@ class Typing {
     return out;
   }
 
+  /// Lists of strings and numbers take whole numbers only.
+  Node texts(const Node& node, const Path& path, const Rule& rule) {
+    if (rule.item != nullptr && (rule.item->accepts & number_) == number_)
+      for (std::size_t i = 0; i < node.items.size(); ++i)
+        if (node.items[i].kind == Kind::real && node.items[i].number != std::floor(node.items[i].number))
+          unreadable(node.items[i], Path(path, i), "a string or a whole number");
+    return texts(node);
+  }
+
   Node words(const Node& node, const Path& path) {
     if (!node.is_string()) return texts(node);
     const auto split = split_words(node.text);
@@ -212,8 +224,10 @@ class Typing {
     for (Entry& entry : out.entries) {
       if (entry.value.is_null()) entry.value = Node::make_string("", entry.key_at);
       // Without a rule for the values nothing has looked at their types yet (storage_opt).
-      if (rule.value == nullptr && node.find(entry.key) != nullptr && node.find(entry.key)->kind == Kind::boolean)
-        context_.error(entry.value.at, Path(path, entry.key), "expected a string or a number, found a boolean");
+      const Node* written = rule.value == nullptr ? node.find(entry.key) : nullptr;
+      if (written != nullptr && (written->kind == Kind::boolean || written->kind == Kind::real))
+        context_.error(entry.value.at, Path(path, entry.key),
+                       "expected a string or a whole number, found " + std::string(kind_name(written->kind)));
     }
     return out;
   }
@@ -324,6 +338,25 @@ class Typing {
       out.items.push_back(Node::make_string(value.empty() ? entry.key : entry.key + ": " + value, entry.key_at));
     }
     for (const Node& item : node.items) out.items.push_back(item);
+    return out;
+  }
+
+  /// A file that must exist is printed as its path alone.
+  Node env_files(const Node& node) {
+    Node out = Node::make_sequence(node.at);
+    if (context_.options.resolve_environment) return out;
+    for (const Node& item : node.items) {
+      const Node *path = item.find("path"), *required = item.find("required"), *format = item.find("format");
+      if (path == nullptr || required == nullptr || scalar_text(*required) == "true") {
+        out.items.push_back(path == nullptr ? item : *path);
+        continue;
+      }
+      Node file = Node::make_mapping(item.at);
+      file.at_key("path") = *path;
+      file.at_key("required") = Node::make_boolean(false, required->at);
+      if (format != nullptr) file.at_key("format") = *format;
+      out.items.push_back(std::move(file));
+    }
     return out;
   }
 

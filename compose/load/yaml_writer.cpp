@@ -122,10 +122,12 @@ void append_escape(std::string& out, std::uint32_t code) {
 
 std::string double_quoted(std::string_view text) {
   std::string out = "\"";
+  // go-yaml looks for a byte order mark at the text's beginning whatever character it is at: all are escaped then.
+  const bool mark = text.starts_with("\xEF\xBB\xBF");
   for (std::size_t i = 0; i < text.size();) {
     const std::size_t length = std::max<std::size_t>(sequence_length(text, i), 1);
     const std::uint32_t code = code_point(text, i, length);
-    if (!printable(code) || line_break(code) || code == '"' || code == '\\') append_escape(out, code);
+    if (mark || !printable(code) || line_break(code) || code == '"' || code == '\\') append_escape(out, code);
     else out.append(text.substr(i, length));
     i += length;
   }
@@ -143,14 +145,12 @@ std::string literal(std::string_view text, std::size_t indent) {
   if (text[0] == ' ' || text[0] == '\n') out += '2';
   if (text.back() != '\n') out += '-';
   else if (text.size() == 1 || text[text.size() - 2] == '\n') out += '+';
-  const bool open = out.back() == '+';
   for (std::size_t i = 0; i < text.size();) {
     const auto end = std::min(text.find('\n', i), text.size());
     out += '\n';
     if (end > i) out.append(indent, ' ').append(text.substr(i, end - i));
     i = end + 1;
   }
-  if (open) out += '\n';
   return out;
 }
 
