@@ -37,7 +37,8 @@ struct Machine {
   void probe(Time now) {
     state.probing = true;
     state.probe_started = now;
-    commands.emplace_back(command::RunProbe{});
+    if (++state.probe == 0) ++state.probe;
+    commands.emplace_back(command::RunProbe{state.probe});
     commands.emplace_back(command::ArmTimer{now + spec.timeout});
   }
 
@@ -61,7 +62,7 @@ struct Machine {
 
   void on(const event::Started& started) {
     halt();
-    state = State{.active = true, .started = started.at};
+    state = State{.active = true, .probe = state.probe, .started = started.at};
     become(Status::starting);
     probe(started.at);
   }
@@ -72,6 +73,7 @@ struct Machine {
     state = State{.status = known ? adopted.status : Status::starting,
                   .failing_streak = adopted.failing_streak,
                   .active = true,
+                  .probe = state.probe,
                   .started = adopted.started};
     probe(adopted.at);
   }
@@ -85,7 +87,8 @@ struct Machine {
   }
 
   void on(const event::ProbeEnded& ended) {
-    if (!state.active || !state.probing) return;  // killed, or of a time before a pause
+    if (!state.active || !state.probing) return;                    // killed, or of a time before a pause
+    if (ended.number != 0 && ended.number != state.probe) return;  // of an earlier one
     if (ended.exit_code != 0) return failed(ended.at);
     state.failing_streak = 0;
     become(Status::healthy);

@@ -36,6 +36,7 @@ struct State {
   int failing_streak = 0;
   bool active = false;     ///< running and not paused: probes are due
   bool probing = false;    ///< a probe runs
+  unsigned probe = 0;      ///< number of the last probe asked for
   int starting_probes = 0; ///< probes ended while starting: the exponent of the back-off
   Time started{};          ///< when the container started
   Time probe_started{};
@@ -49,8 +50,9 @@ struct Started { Time at; };
 struct Adopted { Time at; Time started; Status status = Status::starting; int failing_streak = 0; };
 /// The timer asked for by ArmTimer fired. Late or superfluous ones do no harm.
 struct TimerFired { Time at; };
-/// The probe ended. A probe that could not be started counts as exit code -1.
-struct ProbeEnded { Time at; int exit_code = 0; };
+/// Probe `number` ended (0: whichever runs). A probe that could not be started counts as exit code -1. The answer of a probe that was
+/// killed, or belongs to an earlier life of the container, is ignored.
+struct ProbeEnded { Time at; int exit_code = 0; unsigned number = 0; };
 struct Paused { Time at; };
 struct Resumed { Time at; };
 struct Stopped { Time at; };
@@ -59,8 +61,8 @@ using Event = std::variant<event::Started, event::Adopted, event::TimerFired, ev
                            event::Resumed, event::Stopped>;
 
 namespace command {
-/// Run Spec::command in the container; answer with ProbeEnded.
-struct RunProbe {};
+/// Run Spec::command in the container; answer with ProbeEnded of the same number.
+struct RunProbe { unsigned number = 0; };
 /// Kill the running probe (SIGKILL). After a timeout, do answer ProbeEnded with its exit code; it counts as failed whatever it is
 /// (the machine has recorded the failure already and ignores the answer). After Paused/Stopped the answer is ignored too.
 struct KillProbe { bool timed_out = false; };

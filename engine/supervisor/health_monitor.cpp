@@ -49,9 +49,9 @@ void HealthMonitor::obey(const healthcheck::Command& command) {
   using namespace healthcheck::command;
   const auto container = container_.lock();
   if (!container) return;
-  if (std::holds_alternative<RunProbe>(command)) {
+  if (const auto* run = std::get_if<RunProbe>(&command)) {
     kill_at_once_ = false;
-    spawn(project_.io_, [](std::shared_ptr<HealthMonitor> self) -> Task<> { co_await self->probe(); }(shared_from_this()));
+    spawn(project_.io_, [](std::shared_ptr<HealthMonitor> self, unsigned number) -> Task<> { co_await self->probe(number); }(shared_from_this(), run->number));
   } else if (std::holds_alternative<KillProbe>(command)) {
     kill_at_once_ = running_ == nullptr;
     if (running_) (void)!running_->kill(SIGKILL).has_value();
@@ -70,7 +70,7 @@ void HealthMonitor::obey(const healthcheck::Command& command) {
   }
 }
 
-Task<> HealthMonitor::probe() {
+Task<> HealthMonitor::probe(unsigned number) {
   const auto container = container_.lock();
   if (!container) co_return;
   HealthProbe result;
@@ -94,14 +94,14 @@ Task<> HealthMonitor::probe() {
     result.output = std::move(collected.output);
   }
   result.end = store::now_ns();
-  record(std::move(result));
+  record(std::move(result), number);
   co_return;
 }
 
-void HealthMonitor::record(HealthProbe probe) {
+void HealthMonitor::record(HealthProbe probe, unsigned number) {
   const auto container = container_.lock();
-  if (!container || !state_.active) {
-    feed(healthcheck::event::ProbeEnded{Clock::now(), probe.exit_code});
+  if (!container || !state_.active || number != state_.probe) {  // of an earlier life: not for its log
+    feed(healthcheck::event::ProbeEnded{Clock::now(), probe.exit_code, number});
     return;
   }
   auto log = from_json<std::vector<HealthProbe>>(container->record.run.health_log_json);
@@ -111,7 +111,7 @@ void HealthMonitor::record(HealthProbe probe) {
   if (entries.size() > log_length) entries.erase(entries.begin());
   container->record.run.health_log_json = to_json(entries);
   project_.save(*container);
-  feed(healthcheck::event::ProbeEnded{Clock::now(), exit_code});
+  feed(healthcheck::event::ProbeEnded{Clock::now(), exit_code, number});
 }
 
 }  // namespace engine::supervisor

@@ -21,8 +21,8 @@ class HealthMonitor : public std::enable_shared_from_this<HealthMonitor> {
  private:
   void feed(const healthcheck::Event& event);
   void obey(const healthcheck::Command& command);
-  Task<> probe();
-  void record(HealthProbe probe);
+  Task<> probe(unsigned number);
+  void record(HealthProbe probe, unsigned number);
 
   Project& project_;
   std::weak_ptr<Container> container_;

@@ -171,3 +171,13 @@ TEST_CASE("probe output is cut after 4096 bytes", "[health]") {
   CHECK(buffer.text().size() == 4099);
   CHECK(buffer.text().ends_with("b..."));
 }
+
+TEST_CASE("the answer of an earlier life's probe does not count for the present one", "[health]") {
+  Run run{probe_spec(), {}, {}};
+  run.send(event::Started{zero});
+  const auto old = run.state.probe;
+  CHECK(run.send(event::Started{zero + 1s}) == "kill cancel starting probe timer@4000");
+  CHECK(run.send(event::ProbeEnded{zero + 1s, 0, old}).empty());
+  CHECK(run.state.status == Status::starting);
+  CHECK(run.send(event::ProbeEnded{zero + 2s, 0, run.state.probe}) == "healthy timer@12000");
+}
