@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 
 #include <cerrno>
-#include <cstdint>
+#include <charconv>
+
+#include "base/sys.h"
 
 namespace engine::supervisor {
 namespace {
@@ -38,6 +40,25 @@ std::optional<base::ExitStatus> remembered_exit(base::Fd pidfd) {
   info.mask = pidfd_info_exit;
   if (::ioctl(pidfd.number(), pidfd_get_info, &info) != 0 || !(info.mask & pidfd_info_exit)) return std::nullopt;
   return base::ExitStatus::from_wait(info.exit_code);
+}
+
+std::optional<base::ExitStatus> zombie_exit(pid_t pid, std::uint64_t start, const std::filesystem::path& proc) {
+  const auto stat = base::sys::read_file(proc / std::to_string(pid) / "stat", 4096);
+  if (!stat) return std::nullopt;
+  // Fields are counted from the ')' that ends the name: it may hold anything. proc(5)
+  std::size_t at = stat->rfind(')');
+  if (at == std::string::npos || stat->compare(at, 4, ") Z ") != 0) return std::nullopt;
+  std::uint64_t started = 0;
+  int status = 0;
+  const char* const end = stat->data() + stat->size();
+  for (int field = 3; field <= 52; ++field) {
+    at = stat->find(' ', at + 1);
+    if (at == std::string::npos) return std::nullopt;
+    if (field == 22) std::from_chars(stat->data() + at + 1, end, started);
+    if (field == 52) std::from_chars(stat->data() + at + 1, end, status);
+  }
+  if (started != start) return std::nullopt;
+  return base::ExitStatus::from_wait(status);
 }
 
 }  // namespace engine::supervisor

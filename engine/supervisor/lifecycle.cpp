@@ -130,6 +130,7 @@ Task<std::optional<base::ExitStatus>> Project::learn_exit(ContainerPtr container
   const auto deadline = Clock::now() + std::chrono::seconds(2);
   while (Clock::now() < deadline) {
     if (container->reported) co_return container->reported;
+    if (auto status = zombie_exit(container->record.run.pid, container->record.run.pid_start)) co_return status;
     if (auto status = remembered_exit(pidfd)) co_return status;
     co_await container->changed.wait(std::min(deadline, Clock::now() + std::chrono::milliseconds(20)));
   }
@@ -310,6 +311,7 @@ Task<> Project::take_over(ContainerPtr container) {
     std::optional<base::ExitStatus> status;
     for (const auto& exit : unclaimed_)
       if (exit.pid == run.pid && same_boot) status = base::ExitStatus::from_wait(exit.wait_status);
+    if (!status && same_boot) status = zombie_exit(run.pid, run.pid_start);
     // What it printed last is in the FIFOs the keeper held.
     if (same_boot)
       if (auto opened = open_logs(*container); !opened) complain(*container, opened.error());

@@ -42,6 +42,17 @@ Result<pid_t> read_pid(const std::filesystem::path& file) {
   return pid;
 }
 
+/// A start that failed may leave its dead process behind as a child of ours. Unreaped, a zombie in a pid namespace keeps the namespace's
+/// init from ending.
+void reap_failed(const std::filesystem::path& pid_file) {
+  const auto pid = read_pid(pid_file);
+  if (!pid) return;
+  if (auto pidfd = base::sys::pidfd_open(*pid)) {
+    auto child = base::ChildProcess::adopt(*pid, *std::move(pidfd));
+    if (!child.wait(std::chrono::seconds(5))) (void)child.detach();  // not ours, or stuck: nothing more to be done
+  }
+}
+
 /// A worker's own connection to the store: a Store is used by one thread at a time.
 Result<store::Store*> thread_store() {
   thread_local std::unique_ptr<store::Store> store;
@@ -264,7 +275,11 @@ Result<Started> RealBackend::run(const store::ContainerRecord& record, const Con
     call.fds.emplace_back(passed.fd.borrow(), passed.number);
   call.words.push_back(record.id);
   if (runtime_.knows(record.id)) TRY(runtime::oci::destroy(runtime_.root(), record.id, runtime::oci::Force::yes));
-  TRY(runtime_.run(call));
+  (void)!base::sys::unlink(pid_file).has_value();
+  if (auto done = runtime_.run(call); !done) {
+    reap_failed(pid_file);
+    return std::move(done).error();
+  }
 
   Started started;
   ASSIGN_OR_RETURN(started.pid, read_pid(pid_file));
@@ -355,6 +370,7 @@ Result<Exec> RealBackend::exec(const store::ContainerRecord& record, const Conta
   auto done = runtime_.run({.words = {"exec", "--process", "/proc/self/fd/3", "--detach", "--pid-file", pid_file, record.id},
                             .fds = {{pipe.second.borrow(), STDOUT_FILENO}, {pipe.second.borrow(), STDERR_FILENO}, {process.borrow(), 3}},
                             .log = log});
+  if (!done) reap_failed(pid_file);
   auto pid = done ? read_pid(pid_file) : Result<pid_t>(done.error());
   (void)!base::sys::unlink(pid_file).has_value();
   (void)!base::sys::unlink(log).has_value();

@@ -155,6 +155,9 @@ Result<> Launched::converse(const CreateOptions& options) {
   context.console_socket.reset();
   context.start_listener.reset();
   context.seccomp_listener_socket.reset();
+  // First of all: the caller has to reap a child that failed, too.
+  if (!options.pid_file.empty())
+    TRY(sys::replace_file(options.pid_file, std::to_string(record_.pid)).with("--pid-file"));
   if (context.map_ids) {
     TRY(sync_.expect(SyncType::need_mapping));
     TRY(write_id_maps(record_.pid, config_->linux_));
@@ -171,8 +174,6 @@ Result<> Launched::converse(const CreateOptions& options) {
   }
   ASSIGN_OR_RETURN(auto ready, sync_.expect(SyncType::ready));
   terminal_ = std::move(ready.fd);
-  if (!options.pid_file.empty())
-    TRY(sys::replace_file(options.pid_file, std::to_string(record_.pid)).with("--pid-file"));
   return {};
 }
 

@@ -1,3 +1,4 @@
+#include "engine/api/types_json.h"
 #include "tests/kernel/supervisor/stack.h"
 
 using namespace stack;
@@ -54,7 +55,9 @@ TEST_CASE("a restart policy brings a container back, and health follows its prob
   const auto outcome = stack.run({action::CreateContainer{spec}, action::StartContainer{spec.name}});
   INFO(why(outcome));
   REQUIRE(outcome.ok());
-  CHECK(support::eventually([&] { return stack.info("a").restart_count == 1 && stack.info("a").health == HealthState::healthy; }));
+  const bool healthy = support::eventually([&] { return stack.info("a").restart_count == 1 && stack.info("a").health == HealthState::healthy; });
+  INFO(to_json(stack.info("a")));
+  CHECK(healthy);
   CHECK(stack.info("a").health_log.back().output == "fine\n");
 }
 

@@ -41,7 +41,7 @@ inline base::Result<std::string> busybox_image() {
 
 class Stack {
  public:
-  Stack() : project_("kt" + std::to_string(::getpid())), before_(support::kernel_leftovers()) {
+  Stack() : project_("kt" + std::to_string(::getpid())) {
     ::setenv("COMPOSE_STATE_DIR", (dir_.path() / "state").c_str(), 1);
     ::setenv("COMPOSE_RUN_DIR", (dir_.path() / "run").c_str(), 1);
     auto made = busybox_image();
@@ -53,7 +53,7 @@ class Stack {
     down();
     if (const pid_t supervisor = supervisor_pid()) ::kill(supervisor, SIGKILL);
     CHECK(support::eventually([&] { return !client::supervisor_runs(project_); }));
-    CHECK(support::kernel_leftovers() == before_);
+    CHECK(leftovers() == "");
   }
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
@@ -122,6 +122,17 @@ class Stack {
     socklen_t size = sizeof peer;
     return ::getsockopt(socket->number(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
   }
+  /// Mounts in our folders, cgroups and run folders of the project: only ours, as other tests may run beside this one.
+  [[nodiscard]] std::string leftovers() const {
+    std::string out;
+    const auto mounts = base::sys::read_file("/proc/self/mounts");
+    if (mounts && mounts->find(dir_.path().string()) != std::string::npos) out += *mounts;
+    std::error_code failed;
+    for (const auto& hierarchy : std::filesystem::directory_iterator("/sys/fs/cgroup", failed))
+      if (std::filesystem::exists(hierarchy.path() / "compose" / project_, failed)) out += hierarchy.path().string() + "\n";
+    if (std::filesystem::exists(paths::project_run(project_), failed)) out += paths::project_run(project_).string() + "\n";
+    return out;
+  }
   [[nodiscard]] static pid_t parent_of(pid_t pid) {
     const auto status = base::sys::read_file("/proc/" + std::to_string(pid) + "/status");
     if (!status) return 0;
@@ -134,7 +145,7 @@ class Stack {
 
  private:
   support::TempDir dir_;
-  std::string project_, image_, before_;
+  std::string project_, image_;
 };
 
 }  // namespace stack

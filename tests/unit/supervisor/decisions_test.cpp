@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "engine/supervisor/deaf.h"
+#include "engine/supervisor/exit_info.h"
 #include "engine/supervisor/restart_policy.h"
 #include "engine/supervisor/schedule.h"
 #include "tests/support/support.h"
@@ -126,4 +127,18 @@ TEST_CASE("descendants are found over several generations and threads") {
   proc.write("13/task/13/children", "");
   CHECK(descendants(10, proc.path()) == std::vector<pid_t>{11, 12, 15, 13});
   CHECK(descendants(99, proc.path()).empty());
+}
+
+TEST_CASE("the exit status of a process nobody has reaped yet can be read") {
+  const support::TempDir proc;
+  std::string fields;
+  for (int field = 4; field <= 52; ++field) fields += field == 22 ? " 777" : field == 52 ? " 1792" : " 0";
+  proc.write("5/stat", "5 (a) b) Z" + fields + "\n");
+  proc.write("6/stat", "6 (sh) S" + fields + "\n");
+  const auto exit = zombie_exit(5, 777, proc.path());
+  REQUIRE(exit);
+  CHECK(exit->code == 7);
+  CHECK_FALSE(zombie_exit(5, 778, proc.path()));
+  CHECK_FALSE(zombie_exit(6, 777, proc.path()));
+  CHECK_FALSE(zombie_exit(7, 777, proc.path()));
 }
