@@ -1,6 +1,7 @@
 #include "engine/build/build.h"
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 #include <cstdlib>
@@ -157,7 +158,9 @@ class Build {
   }
 
   Result<StageState> solve(Session& session, Span& where) {
-    auto runner = hooks_.runner ? hooks_.runner(session) : make_runtime_runner(session, cancel_event());
+    ASSIGN_OR_RETURN(const long stop_number, base::sys::wrap("eventfd", ::eventfd(0, EFD_CLOEXEC)));
+    const UniqueFd stop(static_cast<int>(stop_number));
+    auto runner = hooks_.runner ? hooks_.runner(session) : make_runtime_runner(session, cancel_event(), stop.borrow());
     PullFunction pull = hooks_.pull;
     if (!pull)
       pull = [](store::Store& store, const std::string& reference, const std::string& platform) -> Result<std::string> {
@@ -176,7 +179,8 @@ class Build {
                     .context_images = context_images_,
                     .platform_args = platform_args_,
                     .platform = platform_,
-                    .epoch_s = source_date_epoch(request_)};
+                    .epoch_s = source_date_epoch(request_),
+                    .stop = stop.borrow()};
     Solver solver(bench);
     Failure failure;
     auto state = solver.solve(failure);

@@ -5,7 +5,8 @@
 // lines to stderr, and ends with 0 (built), 1 (failed) or 130 (SIGINT or SIGTERM: cancelled, nothing half-made left).
 //
 // JSON (every key optional but "context"; an unknown key is an error):
-//   { "context": "/abs/dir",            a directory, a tar file (plain, gzip, bzip2, xz, zstd) or a git/http(s) URL
+//   { "context": "/abs/dir",            a directory, a tar file (plain, gzip, bzip2, xz, zstd), an http(s)
+//                                       URL of one, or a git repository (URL#ref:folder)
 //     "dockerfile": "docker/Dockerfile", relative to the context, or absolute; "" = "Dockerfile"
 //     "dockerfile_inline": "FROM …",    instead of "dockerfile"
 //     "target": "stage", "args": {"K": "V"}, "labels": {"K": "V"}, "tags": ["name:tag"],
@@ -21,7 +22,7 @@
 //     "progress": "plain|json|quiet", "iidfile": "/path" }
 //
 // Progress "plain" is BuildKit's (`#5 [2/3] RUN make`, `#5 0.123 text`, `#5 DONE 0.4s`). "json" is one object a line:
-//   {"vertex": 5, "name": "[2/3] RUN make", "event": "start|log|done|cached|error", "text": "…", "seconds": 0.123}
+//   {"vertex": 5, "name": "[2/3] RUN make", "event": "start|log|done|cached|cancelled|error", "text": "…", "seconds": 0.123}
 //   {"event": "result", "image_id": "sha256:…", "seconds": 1.2}       last line of a successful build
 // "quiet" prints the image id only. "iidfile" receives the image id in every mode.
 #include <cstdint>

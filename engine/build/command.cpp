@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "engine/build/build.h"
+#include "engine/images/image_store.h"
 
 namespace engine::build {
 namespace {
@@ -52,7 +53,10 @@ int run_build(const std::vector<std::string>& arguments) {
   }
   BuildFailure failure;
   const auto result = build_image(*request, base::Fd(1), &failure);
-  if (result) return 0;
+  if (result) {
+    images::settle_in_background();
+    return 0;
+  }
   if (failure.error.kind == base::ErrorKind::cancelled) {
     say("canceled");
     return 130;

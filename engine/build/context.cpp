@@ -37,16 +37,13 @@ Result<fs::path> download(Session& session, const std::string& url) {
 
 bool is_url(const std::string& text) { return text.starts_with("http://") || text.starts_with("https://"); }
 
-bool is_git(const std::string& text) {
-  if (text.starts_with("git://") || text.starts_with("git@") || text.starts_with("ssh://")) return true;
-  return is_url(text) && (text.ends_with(".git") || text.find(".git#") != std::string::npos);
-}
-
 Result<Context> Context::open(Session& session, const std::string& source) {
   Context context;
-  if (is_git(source))
-    return base::make_error(base::ErrorKind::unsupported, "git build context " + source + " is not supported: clone it and build the folder");
-  if (is_url(source)) {
+  if (is_git(source)) {
+    ASSIGN_OR_RETURN(const GitSource git, parse_git(source));
+    ASSIGN_OR_RETURN(auto checkout, fetch_git(session, git, false).with("fetching the build context " + source));
+    context.folder_ = std::move(checkout.folder);
+  } else if (is_url(source)) {
     ASSIGN_OR_RETURN(context.folder_, download(session, source));
   } else {
     struct stat info {};

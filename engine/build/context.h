@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/build/digest.h"
+#include "engine/build/git.h"
 #include "engine/build/ignore.h"
 #include "engine/build/session.h"
 #include "engine/build/tree.h"
@@ -13,8 +14,8 @@ namespace engine::build {
 /// A folder to copy from, with what is left out of it and the digests known for it.
 class Context {
  public:
-  /// `source`: a directory, a tar file (unpacked into the session) or an http(s) URL of one. Errors: not_found, invalid, unsupported
-  /// (git). `dockerfile` (a path, may be empty) decides which ignore file counts: DOCKERFILE.dockerignore before .dockerignore.
+  /// `source`: a directory, a tar file (unpacked into the session) an http(s) URL of one, or a git
+  /// repository. Errors: not_found, invalid, unavailable. `dockerfile` (a path, may be empty) decides which ignore file counts: DOCKERFILE.dockerignore before .dockerignore.
   static Result<Context> open(Session& session, const std::string& source);
   Context(Context&&) = default;
 
@@ -39,7 +40,5 @@ class Context {
 
 /// "https://…", "http://…"
 bool is_url(const std::string& text);
-/// "git://…", "git@…", "https://….git", "https://…#ref": what only a git client can fetch.
-bool is_git(const std::string& text);
 
 }  // namespace engine::build

@@ -256,7 +256,9 @@ Result<> stamp(const CopyTarget& target, const std::vector<std::string>& made) {
 }  // namespace
 
 FolderRights made_rights(const CopyTarget& target) {
-  return {.uid = target.owner.uid, .gid = target.owner.gid, .mode = target.chmod ? target.chmod->apply(0755, true) : 0755};
+  // As Docker does: a symbolic mode changes what is copied, an octal one also what is made for it.
+  const bool exact = target.chmod && target.chmod->is_absolute();
+  return {.uid = target.owner.uid, .gid = target.owner.gid, .mode = exact ? target.chmod->apply(0755, true) : 0755};
 }
 
 Result<> copy_item(const Tree& source, const Item& item, const CopyTarget& target, const std::string& as) {

@@ -44,6 +44,12 @@ Result<StepLayer> StepLayer::open(Session& session, const Layers& below, bool ba
   return step;
 }
 
+Result<> StepLayer::as_mount(const Layers& below) {
+  if (!below.folders.empty()) return {};  // it is one
+  ASSIGN_OR_RETURN(root_, containers::mount_root({}, {.upper = upper_, .work = work_, .no_sync = true}));
+  return {};
+}
+
 Result<> StepLayer::open_writable() {
   close();
   ASSIGN_OR_RETURN(root_, base::sys::open(upper_, O_RDONLY | O_DIRECTORY));

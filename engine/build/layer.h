@@ -35,6 +35,8 @@ class StepLayer {
   [[nodiscard]] const std::filesystem::path& upper() const { return upper_; }
   /// Unmounts, so that the writable folder may be looked at directly.
   void close() { root_.reset(); }
+  /// Makes the root a mount even when nothing is below: what a container needs.
+  Result<> as_mount(const Layers& below);
   /// Unmounts and makes the writable folder alone the root.
   Result<> open_writable();
   /// Packs (for the diff id), stores and records under `key`. `epoch_s`: SOURCE_DATE_EPOCH.

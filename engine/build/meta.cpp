@@ -183,7 +183,8 @@ struct Apply {
 
   Result<> operator()(const instr::Entrypoint& entrypoint) const {
     const auto words = with_shell(meta, entrypoint.command);
-    meta.config.entrypoint = words;
+    meta.config.entrypoint.reset();  // "[]" takes an inherited one away
+    if (!words.empty()) meta.config.entrypoint = words;
     if (!meta.cmd_set) meta.config.cmd.reset();
     add_history(meta, "ENTRYPOINT " + quoted_list(words), true);
     return {};
@@ -191,7 +192,8 @@ struct Apply {
 
   Result<> operator()(const instr::Cmd& cmd) const {
     const auto words = with_shell(meta, cmd.command);
-    meta.config.cmd = words;
+    meta.config.cmd.reset();
+    if (!words.empty()) meta.config.cmd = words;
     meta.cmd_set = true;
     add_history(meta, "CMD " + quoted_list(words), true);
     return {};
@@ -216,7 +218,7 @@ struct Apply {
 
   Result<> operator()(const instr::StopSignal& stop) const {
     ASSIGN_OR_RETURN(const std::string signal, expand(stop.signal));
-    TRY(containers::parse_signal(signal));
+    if (!containers::parse_signal(signal)) return invalid("invalid signal: " + signal);
     meta.config.stop_signal = signal;
     add_history(meta, "STOPSIGNAL " + signal, true);
     return {};

@@ -216,7 +216,10 @@ Result<Dockerfile> parse_dockerfile(const std::string& name, std::string_view te
     if (trim(joined).empty()) continue;
     ASSIGN_OR_RETURN(Instruction instruction, parse_instruction(joined, file.escape));
     where = {first, static_cast<int>(next), 0};
-    TRY(read_heredocs(file, instruction, next));
+    if (auto read = read_heredocs(file, instruction, next); !read) {
+      where.last = static_cast<int>(file.lines.back().empty() ? file.lines.size() - 1 : file.lines.size());
+      return std::move(read).error();
+    }
     instruction.span = {first, static_cast<int>(next), 0};
     file.instructions.push_back(std::move(instruction));
   }

@@ -28,6 +28,7 @@ class Progress {
   void note(Vertex vertex, const std::string& line);
   void done(Vertex vertex);
   void cached(Vertex vertex);
+  void cancelled(Vertex vertex);
   /// The error, and what the command said last.
   void error(Vertex vertex, const std::string& message);
   /// The end of a successful build.

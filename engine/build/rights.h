@@ -26,6 +26,7 @@ class ModeChange {
   /// Error invalid.
   static Result<ModeChange> parse(const std::string& text);
   [[nodiscard]] std::uint32_t apply(std::uint32_t mode, bool is_directory) const;
+  [[nodiscard]] bool is_absolute() const { return absolute_.has_value(); }
 
  private:
   struct Clause {

@@ -54,7 +54,7 @@ Result<spec::Config> make_config(const RunStep& step, const std::string& id) {
 
 class RuntimeRunner final : public StepRunner {
  public:
-  RuntimeRunner(Session& session, base::Fd cancel_fd) : session_(session), cancel_fd_(cancel_fd) {}
+  RuntimeRunner(Session& session, base::Fd cancel_fd, base::Fd stop_fd) : session_(session), cancel_fd_(cancel_fd), stop_fd_(stop_fd) {}
 
   Result<int> run(const RunStep& step, const std::function<void(std::string_view)>& output) override {
     ASSIGN_OR_RETURN(const std::string id, session_.new_container_id());
@@ -97,13 +97,13 @@ class RuntimeRunner final : public StepRunner {
     std::vector<char> buffer(64 * 1024);
     bool ended = false;
     while (true) {
-      std::array<pollfd, 3> wait = {pollfd{pipe.number(), POLLIN, 0}, pollfd{cancel_fd_.number(), POLLIN, 0},
-                                    pollfd{ended ? -1 : child.pidfd().number(), POLLIN, 0}};
+      std::array<pollfd, 4> wait = {pollfd{pipe.number(), POLLIN, 0}, pollfd{cancel_fd_.number(), POLLIN, 0},
+                                    pollfd{ended ? -1 : child.pidfd().number(), POLLIN, 0}, pollfd{stop_fd_.number(), POLLIN, 0}};
       // Whoever still holds the pipe after the container's end is not waited for.
       const int ready = ::poll(wait.data(), wait.size(), ended ? 0 : -1);
       if (ready < 0 && errno == EINTR) continue;
       if (ready < 0) return base::errno_error(errno, "poll");
-      if ((wait[1].revents & POLLIN) != 0) return base::make_error(base::ErrorKind::cancelled, "the build was cancelled");
+      if (((wait[1].revents | wait[3].revents) & POLLIN) != 0) return base::make_error(base::ErrorKind::cancelled, "the build was cancelled");
       if (wait[0].revents != 0) {
         ASSIGN_OR_RETURN(const std::size_t got, base::sys::read(pipe.borrow(), buffer));
         if (got == 0) return {};
@@ -141,13 +141,13 @@ class RuntimeRunner final : public StepRunner {
   }
 
   Session& session_;
-  base::Fd cancel_fd_;
+  base::Fd cancel_fd_, stop_fd_;
 };
 
 }  // namespace
 
-std::unique_ptr<StepRunner> make_runtime_runner(Session& session, base::Fd cancel_fd) {
-  return std::make_unique<RuntimeRunner>(session, cancel_fd);
+std::unique_ptr<StepRunner> make_runtime_runner(Session& session, base::Fd cancel_fd, base::Fd stop_fd) {
+  return std::make_unique<RuntimeRunner>(session, cancel_fd, stop_fd);
 }
 
 }  // namespace engine::build

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/sys.h"
 
 namespace engine::build {
 namespace {
@@ -21,9 +22,11 @@ void own_mounts() {
 }  // namespace
 
 Result<images::Image> Solver::base_image(store::Store& store, const std::string& reference, const std::string& platform) {
-  const std::lock_guard lock(images_mutex_);  // one look-up, one pull, of each
-  const std::string key = reference + " " + platform;
-  if (const auto known = images_.find(key); known != images_.end()) return known->second;
+  std::unique_lock all(images_mutex_);
+  BaseImage& known = images_[reference + " " + platform];
+  all.unlock();
+  const std::lock_guard lock(known.mutex);
+  if (known.image) return *known.image;
   ASSIGN_OR_RETURN(const auto name, images::parse_reference(reference));
   const Vertex vertex = bench_.progress.begin("[internal] load metadata for " + name.full());
   const auto find = [&]() -> Result<images::Image> {
@@ -48,7 +51,7 @@ Result<images::Image> Solver::base_image(store::Store& store, const std::string&
     return error;
   }
   bench_.progress.done(vertex);
-  images_.emplace(key, *image);
+  known.image = *image;
   return *image;
 }
 
@@ -69,6 +72,8 @@ void Solver::work(Failure& failure) {
     if (!failed_) failure = {std::move(error), where};
     failed_ = true;
     stopping_ = true;
+    const std::uint64_t one = 1;
+    (void)base::sys::write_all(bench_.stop, std::string_view(reinterpret_cast<const char*>(&one), sizeof one));
     changed_.notify_all();
   };
   if (!store) return fail(std::move(store).error(), {});

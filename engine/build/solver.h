@@ -37,6 +37,7 @@ struct Workbench {
   std::map<std::string, std::string> platform_args;
   std::string platform;                                 ///< the target's
   std::optional<std::int64_t> epoch_s;                  ///< SOURCE_DATE_EPOCH
+  base::Fd stop;                                        ///< eventfd: written when running steps shall end
 };
 
 struct StageState {
@@ -74,8 +75,13 @@ class Solver {
   std::atomic<bool> stopping_ = false;
   bool failed_ = false;
 
+  /// One look-up, one pull, of each image; different ones at the same time.
+  struct BaseImage {
+    std::mutex mutex;
+    std::optional<images::Image> image;
+  };
   std::mutex images_mutex_;
-  std::map<std::string, images::Image> images_;
+  std::map<std::string, BaseImage> images_;
 };
 
 /// Builds one stage in the calling thread.
@@ -111,6 +117,7 @@ class StageBuilder {
   Result<> open_tree(TreeSource& source);
   Result<Gathered> gather(const instr::Copy& copy);
   Result<> gather_tree(const instr::Copy& copy, Gathered& gathered);
+  Result<> gather_git(const instr::Copy& copy, const std::string& url, Gathered& gathered);
   Result<> gather_url(const instr::Copy& copy, const std::string& url, Gathered& gathered);
   Result<> place(const instr::Copy& copy, Gathered& gathered, StepLayer& layer);
   Result<> go_direct(const instr::Copy& copy, const Gathered& gathered, StepLayer& layer, struct CopyTarget& target);
@@ -125,7 +132,7 @@ class StageBuilder {
   Result<std::vector<RunMount>> run_mounts(const instr::Run& run);
   Result<std::string> mount_key(const RunMount& mount);
   Result<std::vector<std::string>> run_words(const instr::Run& run, std::optional<std::string>& script, std::string& shown);
-  Result<int> execute(const instr::Run& run, const std::vector<RunMount>& mounts, const std::vector<std::string>& words,
+  Result<> execute(const instr::Run& run, const std::vector<RunMount>& mounts, const std::vector<std::string>& words,
                       const std::optional<std::string>& script, StepLayer& layer, Vertex vertex);
   std::vector<std::string> run_environment(const std::string& home) const;
 

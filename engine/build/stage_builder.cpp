@@ -128,7 +128,8 @@ Result<> StageBuilder::layer_step(const std::string& key, const std::string& sho
     state_.meta.config.history.back().created = images::format_time(layer.created);
   };
   const auto failed = [&](base::Error error) -> Result<> {
-    bench_.progress.error(vertex, error.text());
+    if (error.kind == base::ErrorKind::cancelled) bench_.progress.cancelled(vertex);
+    else bench_.progress.error(vertex, error.text());
     return error;
   };
   base::UniqueFd lock;

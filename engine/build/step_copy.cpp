@@ -55,6 +55,7 @@ struct StageBuilder::Gathered {
   IgnoreRules exclude;
   std::vector<std::pair<std::string, Item>> items;  ///< pattern → item; filled when they must be read
   std::vector<Download> downloads;
+  std::vector<Item> checkouts;
   std::vector<std::pair<std::string, std::string>> heredocs;  ///< name, text
   Hasher key;
 };
@@ -140,8 +141,20 @@ Result<> StageBuilder::gather_tree(const instr::Copy& copy, Gathered& gathered) 
   return {};
 }
 
+/// A repository's files, as ADD of a folder.
+Result<> StageBuilder::gather_git(const instr::Copy& copy, const std::string& url, Gathered& gathered) {
+  ASSIGN_OR_RETURN(const GitSource source, parse_git(url));
+  ASSIGN_OR_RETURN(const auto checkout, fetch_git(bench_.session, source, copy.keep_git_dir).with("fetching " + url));
+  if (!copy.checksum.empty() && !checkout.commit.starts_with(copy.checksum))
+    return invalid("expected checksum to match " + copy.checksum + ", got " + checkout.commit);
+  ASSIGN_OR_RETURN(UniqueFd root, base::sys::open(checkout.folder, O_RDONLY | O_DIRECTORY));
+  gathered.key.field("git").field(checkout.commit).field(source.folder).number(copy.keep_git_dir);
+  ASSIGN_OR_RETURN(Item item, list_item({.root = root.borrow(), .ignore = nullptr, .xattrs = false}, "", gathered.exclude));
+  gathered.checkouts.push_back(std::move(item));
+  return {};
+}
+
 Result<> StageBuilder::gather_url(const instr::Copy& copy, const std::string& url, Gathered& gathered) {
-  if (is_git(url)) return base::make_error(base::ErrorKind::unsupported, "ADD of a git repository (" + url + ") is not supported");
   ASSIGN_OR_RETURN(const auto folder, bench_.session.new_folder());
   Gathered::Download download;
   ASSIGN_OR_RETURN(download.file, base::sys::open(folder / "download", O_RDWR | O_CREAT | O_EXCL, 0600));
@@ -178,7 +191,8 @@ Result<StageBuilder::Gathered> StageBuilder::gather(const instr::Copy& copy) {
   gathered.key.number(copy.link).number(copy.parents).number(copy.unpack ? *copy.unpack : 2).field(gathered.exclude.text());
   TRY(gather_tree(copy, gathered));
   for (const auto& source : gathered.sources)
-    if (copy.add && (is_url(source) || is_git(source))) TRY(gather_url(copy, source, gathered));
+    if (copy.add && is_git(source)) TRY(gather_git(copy, source, gathered));
+    else if (copy.add && is_url(source)) TRY(gather_url(copy, source, gathered));
   for (const auto& heredoc : copy.heredocs) {
     std::string text = heredoc.content;
     if (heredoc.expand) {
@@ -254,6 +268,7 @@ Result<> StageBuilder::place(const instr::Copy& copy, Gathered& gathered, StepLa
     TRY(place_item(copy, gathered, i, target));
   }
   for (const auto& [name, text] : gathered.heredocs) TRY(write_into(target, name, text, 0644));
+  for (const auto& checkout : gathered.checkouts) TRY(copy_item({}, checkout, target));
   for (const auto& download : gathered.downloads) {
     if (copy.unpack.value_or(false)) {
       TRY(base::sys::wrap("lseek", ::lseek(download.file.number(), 0, SEEK_SET)));
@@ -306,7 +321,6 @@ Result<> StageBuilder::copy(const instr::Copy& copy, const Command& command) {
   }
   std::string history = copy.add ? "ADD" : "COPY";
   if (copy.parents) history += " --parents";
-  if (copy.link) history += " --link";
   if (!gathered->chown.empty()) history += " --chown=" + gathered->chown;
   if (!gathered->chmod.empty()) history += " --chmod=" + gathered->chmod;
   for (const auto& source : gathered->sources) history += " " + source;

@@ -103,11 +103,13 @@ Result<std::string> StageBuilder::mount_key(const RunMount& mount) {
   return key.hex();
 }
 
-Result<int> StageBuilder::execute(const instr::Run& run, const std::vector<RunMount>& mounts, const std::vector<std::string>& words,
+Result<> StageBuilder::execute(const instr::Run& run, const std::vector<RunMount>& mounts, const std::vector<std::string>& words,
                                   const std::optional<std::string>& script, StepLayer& layer, Vertex vertex) {
+  const std::string failed = "process \"" + joined(words) + "\" did not complete successfully";
   RunStep step;
+  TRY(layer.as_mount(state_.layers));
   ASSIGN_OR_RETURN(const auto accounts, containers::read_accounts(layer.root()));
-  ASSIGN_OR_RETURN(step.who, containers::identify(state_.meta.config.user, {}, accounts));
+  ASSIGN_OR_RETURN(step.who, containers::identify(state_.meta.config.user, {}, accounts).with(failed));
   step.args = words;
   step.env = run_environment(step.who.home);
   step.cwd = state_.meta.config.working_dir.empty() ? "/" : state_.meta.config.working_dir;
@@ -125,18 +127,23 @@ Result<int> StageBuilder::execute(const instr::Run& run, const std::vector<RunMo
     if (mount.type == RunMountType::bind || (mount.type == RunMountType::cache && !mount.from.empty())) {
       ASSIGN_OR_RETURN(tree, ready_tree(mount.from));
     }
-    TRY(ready.add(mount, std::move(tree)).with("RUN --mount to " + (mount.target.empty() ? mount.id : mount.target)));
+    TRY(ready.add(mount, std::move(tree)));
   }
   MountPoints points(layer.root());
   // Docker's own mounts and ours; what lies below another mount is made inside that one by the runtime.
   for (const auto& [path, folder] : ready.targets()) TRY(points.need(path, folder));
   auto code = bench_.runner.run(step, [&](std::string_view text) { bench_.progress.output(vertex, text); });
   TRY(points.remove());
-  if (!code || *code != 0) return code;
+  if (!code) {
+    auto error = std::move(code).error();
+    if (error.kind != base::ErrorKind::cancelled) error.context.push_back(failed);
+    return error;
+  }
+  if (*code != 0) return base::make_error(base::ErrorKind::invalid, failed + ": exit code: " + std::to_string(*code));
   const std::string upper = layer.upper().string();
   layer.close();
   if (!state_.layers.folders.empty()) TRY(points.prune(upper));
-  return code;
+  return {};
 }
 
 Result<> StageBuilder::run(const instr::Run& run, const Command& command) {
@@ -167,16 +174,8 @@ Result<> StageBuilder::run(const instr::Run& run, const Command& command) {
                       [](StepLayer&, Vertex) { return Result<>(); });
   }
   const std::string history = "RUN " + state_.meta.args_prefix() + joined(words) + " # buildkit";
-  return layer_step(key.hex(), shown, history, false, [&](StepLayer& layer, Vertex vertex) -> Result<> {
-    auto code = execute(run, mounts, words, script, layer, vertex);
-    const std::string failed = "process \"" + joined(words) + "\" did not complete successfully";
-    if (!code) {
-      auto error = std::move(code).error();
-      if (error.kind != base::ErrorKind::cancelled) error.context.push_back(failed);
-      return error;
-    }
-    if (*code != 0) return base::make_error(base::ErrorKind::invalid, failed + ": exit code: " + std::to_string(*code));
-    return {};
+  return layer_step(key.hex(), shown, history, false, [&](StepLayer& layer, Vertex vertex) {
+    return execute(run, mounts, words, script, layer, vertex);
   });
 }
 

@@ -35,7 +35,7 @@ class StepRunner {
   virtual Result<int> run(const RunStep& step, const std::function<void(std::string_view)>& output) = 0;
 };
 
-/// Runs steps under compose-runtime. `cancel_fd` becomes readable when the build shall stop.
-std::unique_ptr<StepRunner> make_runtime_runner(Session& session, base::Fd cancel_fd);
+/// Runs steps under compose-runtime, until they end or one of the two descriptors becomes readable: the user cancels, another step failed.
+std::unique_ptr<StepRunner> make_runtime_runner(Session& session, base::Fd cancel_fd, base::Fd stop_fd);
 
 }  // namespace engine::build

@@ -14,8 +14,8 @@ constexpr std::size_t entries_max = 5'000'000;
 constexpr int depth_max = 800;  // one descriptor a level
 constexpr std::uint64_t resolve_inside = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 
-base::Error not_found(const std::string& path) {
-  return base::make_error(base::ErrorKind::not_found, "\"/" + path + "\": not found");
+base::Error not_found(const std::string& path, bool hidden = false) {
+  return base::make_error(base::ErrorKind::not_found, "\"/" + path + "\": not found" + (hidden ? " (excluded by .dockerignore)" : ""));
 }
 
 std::string join(const std::string& folder, std::string_view name) {
@@ -155,11 +155,7 @@ Result<Item> list_item(const Tree& tree, const std::string& path, const IgnoreRu
   Item item;
   item.path = path;
   const bool hidden = !path.empty() && is_ignored(tree, path);
-  if (hidden && !tree.ignore->has_exceptions()) {
-    auto error = not_found(path);
-    error.message += " (excluded by .dockerignore)";
-    return error;
-  }
+  if (hidden && !tree.ignore->has_exceptions()) return not_found(path, true);
   auto opened = open_in_root(tree.root, path, O_PATH);
   if (!opened) {
     if (opened.error().kind == base::ErrorKind::not_found || opened.error().number == ENOTDIR || opened.error().number == ELOOP)
@@ -173,9 +169,9 @@ Result<Item> list_item(const Tree& tree, const std::string& path, const IgnoreRu
     ASSIGN_OR_RETURN(item.fd, open_in_root(tree.root, path, O_RDONLY | O_DIRECTORY));
     Lister lister(tree, exclude, item);
     ASSIGN_OR_RETURN(const bool any, lister.folder(item.fd.borrow(), "", path, 0));
-    if (hidden && !any) return not_found(path);
+    if (hidden && !any) return not_found(path, true);
   } else {
-    if (hidden) return not_found(path);
+    if (hidden) return not_found(path, true);
     item.fd = std::move(*opened);
   }
   return item;

@@ -10,6 +10,7 @@
 #include "base/process.h"
 #include "base/sys.h"
 #include "engine/build/build.h"
+#include "engine/build/git.h"
 #include "engine/images/image_store.h"
 #include "tests/support/support.h"
 
@@ -189,6 +190,57 @@ TEST_CASE("a failing command shows its lines, its output and its exit code", "[b
   CHECK(world.build(World::base()));
   CHECK(count(world.output, "CACHED") == 4);
   CHECK(fs::is_empty(world.state / "build" / "tmp"));
+}
+
+TEST_CASE("the first failure stops what runs beside it", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const auto begun = std::chrono::steady_clock::now();
+  CHECK_FALSE(world.build(World::base() + "FROM base AS slow\nRUN sleep 100\nFROM base AS bad\nRUN sleep 1; exit 9\nFROM scratch\n" +
+                          "COPY --from=slow /marker /a\nCOPY --from=bad /marker /b\n"));
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(30));
+  CHECK(world.problem == "failed to solve: process \"/bin/sh -c sleep 1; exit 9\" did not complete successfully: exit code: 9");
+  CHECK(world.output.find(" CANCELED\n") != std::string::npos);
+}
+
+TEST_CASE("a command runs in an empty image when its files are mounted", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const auto built = world.build("FROM scratch\nRUN --mount=target=/ctx [\"/ctx/busybox\", \"touch\", \"/made\"]\n");
+  INFO(world.output << world.problem);
+  REQUIRE(built);
+  CHECK(world.top_layer(built->image_id) == "made \n");
+}
+
+TEST_CASE("one commit of a git repository is fetched", "[build]") {
+  NEED_BUILDS();
+  if (!fs::exists("/usr/bin/git")) SKIP_TEST("needs git");
+  World world;
+  const auto repository = (world.temp.path() / "repo.git").string();
+  const auto git = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"git", "-C", repository, "-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"});
+    base::SpawnOptions options;
+    options.program = "/usr/bin/git";
+    options.arguments = arguments;
+    auto child = base::ChildProcess::spawn(options);
+    REQUIRE(child);
+    REQUIRE(child->wait()->code == 0);
+  };
+  world.temp.write("repo.git/sub/Dockerfile", "FROM scratch\nCOPY f /f\n");
+  world.temp.write("repo.git/sub/f", "from git");
+  git({"init", "-q"});
+  git({"add", "."});
+  git({"commit", "-q", "-m", "x"});
+  git({"tag", "v1"});
+  auto session = Session::open();
+  REQUIRE(session);
+  const auto checkout = fetch_git(*session, {.repository = repository, .reference = "v1", .folder = "sub"}, false);
+  INFO((checkout ? "" : checkout.error().text()));
+  REQUIRE(checkout);
+  CHECK(*base::sys::read_file(checkout->folder / "f") == "from git");
+  CHECK_FALSE(fs::exists(checkout->folder.parent_path() / ".git"));
+  CHECK(checkout->commit.size() == 40);
+  CHECK_FALSE(fetch_git(*session, {.repository = repository, .reference = "nope", .folder = ""}, false));
 }
 
 TEST_CASE("a command that is not there fails with 127", "[build]") {

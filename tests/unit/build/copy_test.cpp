@@ -231,7 +231,7 @@ TEST_CASE("ignored files are not there, except what is taken back", "[build]") {
   CHECK(f.copy(".", "/p").empty());
   CHECK(f.listing() == "p/\np/docs/\np/docs/open\np/keep\n");
   CHECK(f.copy("node_modules", "/q").find("\"/node_modules\": not found") == 0);
-  CHECK(f.copy("docs/secret", "/q") == "\"/docs/secret\": not found");
+  CHECK(f.copy("docs/secret", "/q") == "\"/docs/secret\": not found (excluded by .dockerignore)");
 }
 
 TEST_CASE("content keys see contents, names, modes and links; not times", "[build]") {

@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "engine/build/build.h"
+#include "engine/build/git.h"
 #include "engine/build/progress.h"
 
 using namespace engine::build;
@@ -97,4 +98,18 @@ TEST_CASE("JSON progress has one object a line", "[build]") {
 TEST_CASE("sizes print as BuildKit's", "[build]") {
   CHECK(size_text(2) == "2B");
   CHECK(size_text(1982256) == "1.98MB");
+}
+
+TEST_CASE("git contexts name a repository, a reference and a folder", "[build]") {
+  CHECK(is_git("https://host/a.git#main:sub"));
+  CHECK(is_git("git@host:a/b"));
+  CHECK_FALSE(is_git("https://host/a.tar.gz"));
+  CHECK_FALSE(is_git("/folder/a.git"));
+  const auto source = parse_git("https://host/a.git#v1:docker/../x");
+  REQUIRE(source);
+  CHECK(source->repository == "https://host/a.git");
+  CHECK(source->reference == "v1");
+  CHECK(source->folder == "x");
+  CHECK(parse_git("https://host/a.git#v1:../../etc")->folder == "etc");
+  CHECK_FALSE(parse_git("git@host:a#--upload-pack=x").has_value());
 }
