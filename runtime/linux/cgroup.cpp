@@ -50,15 +50,23 @@ bool is_v1(const Hierarchy& hierarchy, std::string_view controller) {
 Result<> make_folder(const CgroupFolder& folder, std::vector<std::string>& made) {
   const std::string& path = folder.path;
   const std::size_t start = folder.hierarchy->mount_point.size();
-  for (std::size_t end = path.find('/', start + 1);; end = path.find('/', end + 1)) {
+  const bool cpuset = is_v1(*folder.hierarchy, "cpuset");
+  int attempts = 0;
+  for (std::size_t end = path.find('/', start + 1);;) {
     const std::string part = path.substr(0, end);
     if (::mkdir(part.c_str(), 0755) == 0) {
       made.push_back(part);
-      if (is_v1(*folder.hierarchy, "cpuset")) TRY(inherit_cpuset(part));
+    } else if (errno == ENOENT && ++attempts < 100) {
+      // The folder above has just been removed by whoever used it last: begin again at the top.
+      end = path.find('/', start + 1);
+      continue;
     } else if (errno != EEXIST) {
       return base::errno_error(errno, "mkdir " + part);
     }
+    // Also in a folder that was there: who made it may not have got this far.
+    if (cpuset) TRY(inherit_cpuset(part));
     if (end == std::string::npos) return {};
+    end = path.find('/', end + 1);
   }
 }
 
