@@ -33,6 +33,8 @@ struct Exit {
 
 /// Statuses of processes nobody asks for (helpers of a killed supervisor) must not grow without end.
 constexpr std::size_t exits_max = 4096;
+/// Supervisors that died young and are followed by another without delay.
+constexpr int at_once_max = 10;
 
 class Keeper {
  public:
@@ -168,14 +170,14 @@ class Keeper {
     back_off();
   }
 
-  /// At once after a kill; slower and slower when it dies right after its start, up to 5 s.
+  /// At once after a kill; when it dies again and again right after its start, slower and slower, but never slower than a second.
   void back_off() {
     using std::chrono::milliseconds;
     failures_ = Clock::now() - started_ > std::chrono::seconds(2) ? 0 : failures_ + 1;
-    const auto delay = failures_ <= 5 ? milliseconds(0) : milliseconds(std::min(50 << std::min(failures_ - 6, 7), 5000));
-    restart_at_ = Clock::now() + delay;
+    const auto delay = failures_ <= at_once_max ? 0 : std::min(50 << std::min(failures_ - at_once_max - 1, 4), 800);
+    restart_at_ = Clock::now() + milliseconds(delay);
     // One that never came up and left nothing to keep (a damaged database, no space) would only fail again.
-    if (failures_ > 5 && store_.empty()) {
+    if (failures_ > at_once_max && store_.empty()) {
       finished_ = true;
       exit_code_ = 1;
     }
