@@ -1,5 +1,4 @@
-#include "network/conntrack.h"
-
+// Connection tracking: the part of NfSocket that is not about rules.
 #include <arpa/inet.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -11,16 +10,17 @@
 #include <cerrno>
 
 #include "base/sys.h"
-#include "network/netns.h"
+#include "network/nf_socket.h"
 
 namespace network {
 namespace {
 
 constexpr int type_of(int message) { return (NFNL_SUBSYS_CTNETLINK << 8) | message; }
 
-std::string request(int message, int flags, std::uint8_t family, std::string_view tuple) {
+std::string request(int message, int flags, std::uint8_t family, std::string_view tuple, std::uint32_t sequence) {
   auto* raw = nlmsg_alloc_simple(type_of(message), NLM_F_REQUEST | flags);
   if (!raw) return {};
+  nlmsg_hdr(raw)->nlmsg_seq = sequence;
   nfgenmsg header{};
   header.nfgen_family = family;
   header.version = NFNETLINK_V0;
@@ -49,19 +49,22 @@ std::string matching_tuple(nlmsghdr* message, std::uint16_t port) {
           static_cast<std::size_t>(nla_len(attributes[CTA_TUPLE_ORIG]))};
 }
 
-base::Result<> forget_here(std::uint16_t port) {
-  ASSIGN_OR_RETURN(const auto fd, base::sys::socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER));
+}  // namespace
+
+base::Result<> NfSocket::forget_udp_flows(std::uint16_t port) {
   const auto send = [&](const std::string& bytes) {
-    return base::sys::wrap("conntrack request", ::send(fd.number(), bytes.data(), bytes.size(), 0));
+    return base::sys::wrap("conntrack request", ::send(fd_.number(), bytes.data(), bytes.size(), 0));
   };
-  TRY(send(request(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC, {})));
+  const auto sequence = ++sequence_;
+  TRY(send(request(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC, {}, sequence)));
   std::vector<std::pair<std::uint8_t, std::string>> found;
   std::vector<char> buffer(128 * 1024);
   for (bool more = true; more;) {
-    ASSIGN_OR_RETURN(const long count, base::sys::wrap("conntrack answer", ::recv(fd.number(), buffer.data(), buffer.size(), 0)));
+    ASSIGN_OR_RETURN(const long count, base::sys::wrap("conntrack answer", ::recv(fd_.number(), buffer.data(), buffer.size(), 0)));
     int left = static_cast<int>(count);
     for (auto* message = reinterpret_cast<nlmsghdr*>(buffer.data()); nlmsg_ok(message, left);
          message = nlmsg_next(message, &left)) {
+      if (message->nlmsg_seq != sequence) continue;
       more = message->nlmsg_type != NLMSG_DONE && message->nlmsg_type != NLMSG_ERROR;
       if (!more) break;
       auto tuple = matching_tuple(message, port);
@@ -69,15 +72,9 @@ base::Result<> forget_here(std::uint16_t port) {
       if (!tuple.empty()) found.emplace_back(header->nfgen_family, std::move(tuple));
     }
   }
-  for (const auto& [family, tuple] : found) TRY(send(request(IPCTNL_MSG_CT_DELETE, 0, family, tuple)));
+  // Answers (only to failures: the flow ended by itself meanwhile) are passed over by later calls.
+  for (const auto& [family, tuple] : found) TRY(send(request(IPCTNL_MSG_CT_DELETE, 0, family, tuple, ++sequence_)));
   return {};
-}
-
-}  // namespace
-
-base::Result<> forget_udp_flows(base::Fd netns, std::uint16_t port) {
-  if (!netns.valid()) return forget_here(port);
-  return in_netns(netns, [&] { return forget_here(port); });
 }
 
 }  // namespace network

@@ -29,42 +29,75 @@ base::Result<> write_sysctl(const std::string& name, const std::string& value) {
   return base::sys::write_file("/proc/sys/" + name, value);
 }
 
-std::string entry_changes(const Entries& present, const Entries& wanted) {
-  std::string out;
+std::vector<ElementChange> entry_changes(const Entries& present, const Entries& wanted) {
+  std::vector<ElementChange> out;
   for (const auto& [map, pairs] : wanted) {
     const auto have = present.find(map);
     for (const auto& [key, value] : pairs) {
-      const std::string element = " element inet compose " + map + " { " + key;
-      if (have != present.end()) {
-        const auto found = have->second.find(key);
-        if (found != have->second.end() && found->second == value) continue;
-        if (found != have->second.end()) out += "delete" + element + " : " + found->second + " }\n";
-      }
-      out += "add" + element + " : " + value + " }\n";
+      const bool there = have != present.end() && have->second.contains(key);
+      if (there && have->second.at(key) == value) continue;
+      if (there) out.push_back({false, map, key, have->second.at(key)});
+      out.push_back({true, map, key, value});
     }
   }
   return out;
 }
 
-std::string entry_removals(const Entries& present, const Entries& keys) {
-  std::string out;
+std::vector<ElementChange> entry_removals(const Entries& present, const Entries& keys) {
+  std::vector<ElementChange> out;
   for (const auto& [map, pairs] : keys) {
     const auto have = present.find(map);
     if (have == present.end()) continue;
     for (const auto& [key, value] : pairs)
       if (const auto found = have->second.find(key); found != have->second.end())
-        out += "delete element inet compose " + map + " { " + key + " : " + found->second + " }\n";
+        out.push_back({false, map, key, found->second});
   }
   return out;
+}
+
+base::Result<bool> TableView::fresh() {
+  ASSIGN_OR_RETURN(const auto now, socket_.generation());
+  return generation_ != 0 && now == generation_;
+}
+
+base::Result<const NftTable*> TableView::table() {
+  ASSIGN_OR_RETURN(const bool known, fresh());
+  return known ? base::Result<const NftTable*>(&table_) : reread();
+}
+
+base::Result<const NftTable*> TableView::reread() {
+  generation_ = 0;
+  // Taken before: a change in between makes the next look read again.
+  ASSIGN_OR_RETURN(const auto now, socket_.generation());
+  ASSIGN_OR_RETURN(table_, read_table(*nft_));
+  generation_ = now;
+  return &table_;
+}
+
+base::Result<> TableView::change(const std::vector<ElementChange>& changes) {
+  if (changes.empty()) return {};
+  const auto before = std::exchange(generation_, 0);
+  TRY(socket_.change(changes));
+  for (const auto& change : changes) {
+    if (change.add) {
+      table_.maps[change.map][change.key] = change.value;
+    } else {
+      table_.maps[change.map].erase(change.key);
+    }
+  }
+  ASSIGN_OR_RETURN(const auto after, socket_.generation());
+  if (before != 0 && after == before + 1) generation_ = after;
+  return {};
 }
 
 HostNetwork::HostNetwork(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 base::Result<std::unique_ptr<HostNetwork>> HostNetwork::open(const Pools& pools) {
   ASSIGN_OR_RETURN(auto nft, Nft::open());
+  ASSIGN_OR_RETURN(auto elements, NfSocket::open());
   ASSIGN_OR_RETURN(auto socket, netlink::Socket::open());
   return std::unique_ptr<HostNetwork>(
-      new HostNetwork(std::make_unique<State>(pools, std::move(nft), std::move(socket))));
+      new HostNetwork(std::make_unique<State>(pools, std::move(nft), std::move(elements), std::move(socket))));
 }
 
 namespace {
@@ -99,54 +132,67 @@ base::Result<> HostNetwork::ensure() {
   return state_->ensure_locked();
 }
 
+base::Result<> HostNetwork::State::ensure_rules_locked() {
+  ASSIGN_OR_RETURN(const bool known, view.fresh());
+  if (known) return {};
+  return ensure_locked();
+}
+
 base::Result<> HostNetwork::State::ensure_locked() {
   ASSIGN_OR_RETURN(const auto links, socket.links());
   if (!any_uplink(links)) return {};
-  ASSIGN_OR_RETURN(auto table, ensure_table());
-  TRY(drop_stale(table, links));
-  if (const auto changes = entry_changes(table.maps, entries); !changes.empty()) TRY(nft.run(changes));
+  ASSIGN_OR_RETURN(const bool known, view.fresh());
+  if (!known) TRY(ensure_table());
+  TRY(drop_stale(links));
+  ASSIGN_OR_RETURN(const auto* table, view.table());
+  TRY(view.change(entry_changes(table->maps, entries)));
   ASSIGN_OR_RETURN(const auto routes, socket.routes());
   TRY(open_forwarding(links, routes));
   TRY(open_forwarding6(links, routes));
   TRY(route_subnets(links, routes));
-  return accept_in_foreign_chains(nft);
+  if (!known) TRY(accept_in_foreign_chains(nft));
+  // What was just added may have changed the ruleset: learn it now, so that the next call finds it fresh.
+  TRY(view.table());
+  return {};
 }
 
-base::Result<NftTable> HostNetwork::State::ensure_table() {
-  ASSIGN_OR_RETURN(auto table, read_table(nft));
-  if (table.rules.empty() || table.rules != good_rules) {
+base::Result<> HostNetwork::State::ensure_table() {
+  ASSIGN_OR_RETURN(const auto* table, view.reread());
+  if (table->rules.empty() || table->rules != good_rules) {
+    const bool missing = table->rules.empty();
     const auto text = host_rules(pools.uplinks, pools.uplinks6);
     auto applied = nft.run(text);
     // Another version of ours declared its maps otherwise; its processes put their entries back when they notice.
     if (!applied) applied = nft.run("table inet compose\ndelete table inet compose\n" + text);
     if (!applied) return std::move(applied).error();
     // After a flush the table has forgotten which interfaces we opened; we have not.
-    if (table.rules.empty() && !(opened4.empty() && opened6.empty()))
+    if (missing && !(opened4.empty() && opened6.empty()))
       TRY(nft.run(set_elements("opened4", opened4) + set_elements("opened6", opened6)));
-    ASSIGN_OR_RETURN(table, read_table(nft));
-    good_rules = table.rules;
+    ASSIGN_OR_RETURN(table, view.reread());
+    good_rules = table->rules;
   }
-  opened4 = {table.sets["opened4"].begin(), table.sets["opened4"].end()};
-  opened6 = {table.sets["opened6"].begin(), table.sets["opened6"].end()};
-  return table;
+  const auto names = [&](const char* set) {
+    const auto found = table->sets.find(set);
+    return found == table->sets.end() ? std::set<std::string>() : std::set<std::string>(found->second.begin(), found->second.end());
+  };
+  opened4 = names("opened4");
+  opened6 = names("opened6");
+  return {};
 }
 
-base::Result<> HostNetwork::State::drop_stale(NftTable& table, const std::vector<netlink::Link>& links) {
+base::Result<> HostNetwork::State::drop_stale(const std::vector<netlink::Link>& links) {
+  ASSIGN_OR_RETURN(const auto* table, view.table());
   std::set<std::string> alive;
   for (const auto& link : links)
     if (const auto address = uplink_address(link.name)) alive.insert(address->text());
-  std::string commands;
-  for (const char* map : {"ports4", "ports4_at"})
-    for (auto it = table.maps[map].begin(); it != table.maps[map].end();) {
-      if (alive.contains(it->second.substr(0, it->second.find(' ')))) {
-        ++it;
-        continue;
-      }
-      commands += std::string("delete element inet compose ") + map + " { " + it->first + " : " + it->second + " }\n";
-      it = table.maps[map].erase(it);
-    }
-  if (!commands.empty()) TRY(nft.run(commands));
-  return {};
+  std::vector<ElementChange> changes;
+  for (const char* map : {"ports4", "ports4_at"}) {
+    const auto found = table->maps.find(map);
+    if (found == table->maps.end()) continue;
+    for (const auto& [key, value] : found->second)
+      if (!alive.contains(value.substr(0, value.find(' ')))) changes.push_back({false, map, key, value});
+  }
+  return view.change(changes);
 }
 
 base::Result<> HostNetwork::State::open_forwarding(const std::vector<netlink::Link>& links,

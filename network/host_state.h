@@ -12,12 +12,10 @@
 #include "network/allocate.h"
 #include "network/host.h"
 #include "network/netlink.h"
+#include "network/nf_socket.h"
 #include "network/nft.h"
 
 namespace network {
-
-/// Entries of the maps in a table, by map name.
-using Entries = std::map<std::string, std::map<std::string, std::string>>;
 
 /// Holds the lock of the namespace the process runs in: flock(2) on the namespace's own file, so that it needs no path, is
 /// seen by every process there and by none elsewhere, and ends with the process.
@@ -29,9 +27,30 @@ class HostLock {
   base::UniqueFd fd_;
 };
 
+/// Table `inet compose` of one namespace as last read, and how to tell whether that is still true.
+class TableView {
+ public:
+  TableView(Nft& nft, NfSocket socket) : nft_(&nft), socket_(std::move(socket)) {}
+  /// Whether nobody changed the namespace's ruleset since the last read or change().
+  base::Result<bool> fresh();
+  /// The table, read again when it is not fresh.
+  base::Result<const NftTable*> table();
+  /// Reads it again whatever is known.
+  base::Result<const NftTable*> reread();
+  /// Changes elements and remembers that.
+  base::Result<> change(const std::vector<ElementChange>& changes);
+  NfSocket& socket() { return socket_; }
+
+ private:
+  Nft* nft_;
+  NfSocket socket_;
+  std::uint32_t generation_ = 0;  ///< 0 = nothing known
+  NftTable table_;
+};
+
 struct HostNetwork::State {
-  State(Pools pools_, Nft nft_, netlink::Socket socket_)
-      : pools(std::move(pools_)), nft(std::move(nft_)), socket(std::move(socket_)) {}
+  State(Pools pools_, Nft nft_, NfSocket elements, netlink::Socket socket_)
+      : pools(std::move(pools_)), nft(std::move(nft_)), view(nft, std::move(elements)), socket(std::move(socket_)) {}
   ~State();
 
   struct Known {  ///< a network this process serves
@@ -42,6 +61,7 @@ struct HostNetwork::State {
   Pools pools;
   std::mutex mutex;  ///< guards all below; taken before HostLock
   Nft nft;
+  TableView view;
   netlink::Socket socket;
   std::string good_rules;                  ///< NftTable::rules as our own text made them; "" = not known yet
   Entries entries;                         ///< published by this process
@@ -52,17 +72,19 @@ struct HostNetwork::State {
 
   // All need `mutex` and a HostLock.
   base::Result<> ensure_locked();
-  base::Result<NftTable> ensure_table();
-  base::Result<> drop_stale(NftTable& table, const std::vector<netlink::Link>& links);
+  /// Like ensure_locked(), but free while nobody touches the ruleset; links and routes are not looked at then.
+  base::Result<> ensure_rules_locked();
+  base::Result<> ensure_table();
+  base::Result<> drop_stale(const std::vector<netlink::Link>& links);
   base::Result<> open_forwarding(const std::vector<netlink::Link>& links, const std::vector<netlink::RouteEntry>& routes);
   base::Result<> open_forwarding6(const std::vector<netlink::Link>& links, const std::vector<netlink::RouteEntry>& routes);
   base::Result<> route_subnets(const std::vector<netlink::Link>& links, const std::vector<netlink::RouteEntry>& routes);
 };
 
-/// nft commands that turn `present` into `wanted` for the given keys; "" when nothing differs.
-std::string entry_changes(const Entries& present, const Entries& wanted);
-/// nft commands that delete `keys` where present.
-std::string entry_removals(const Entries& present, const Entries& keys);
+/// What turns `present` into `wanted` for the keys of `wanted`.
+std::vector<ElementChange> entry_changes(const Entries& present, const Entries& wanted);
+/// What deletes the keys of `keys` where present.
+std::vector<ElementChange> entry_removals(const Entries& present, const Entries& keys);
 
 /// Accept rules in other programs' FORWARD chains that drop (foreign_chains.cpp).
 base::Result<> accept_in_foreign_chains(Nft& nft);

@@ -11,7 +11,7 @@
 
 namespace network {
 
-Network::Network(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Network::Network(std::shared_ptr<State> state) : state_(std::move(state)) {}
 Network::Network(Network&&) noexcept = default;
 Network& Network::operator=(Network&&) noexcept = default;
 Network::~Network() = default;
@@ -179,9 +179,10 @@ void enroll(HostNetwork& host, const Network::State& state) {
 base::Result<std::unique_ptr<Network::State>> assemble(HostNetwork& host, NetworkConfig config,
                                                        base::UniqueFd netns) {
   ASSIGN_OR_RETURN(auto nft, Nft::open(netns.borrow()));
+  ASSIGN_OR_RETURN(auto elements, NfSocket::open(netns.borrow()));
   ASSIGN_OR_RETURN(auto socket, netlink::Socket::open(netns.borrow()));
   auto state = std::make_unique<Network::State>(host, std::move(config), std::move(netns), std::move(nft),
-                                                std::move(socket));
+                                                std::move(elements), std::move(socket));
   state->mtu = state->config.mtu;
   if (state->mtu == 0 && state->bridged()) {
     ASSIGN_OR_RETURN(state->mtu, HostNetwork::mtu());

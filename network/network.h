@@ -47,11 +47,11 @@ class Network {
   [[nodiscard]] std::string host_gateway() const;
 
   struct State;
-  [[nodiscard]] State& state() { return *state_; }  ///< for the room's own files
+  [[nodiscard]] const std::shared_ptr<State>& state() { return state_; }  ///< for the room's own files
 
  private:
-  explicit Network(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  explicit Network(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;  ///< shared with what the network has published
 };
 
 /// Deletes an interface of a container that lives on (disconnecting it, macvlan and ipvlan too); missing is success.

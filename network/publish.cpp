@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 #include "base/sys.h"
-#include "network/conntrack.h"
 #include "network/network_state.h"
 #include "network/relay.h"
 #include "network/relay_parts.h"
@@ -139,8 +138,7 @@ std::string endpoint_text(const Address& address, std::uint16_t port) {
 
 /// What one owner has.
 struct Published {
-  base::UniqueFd netns;      ///< of the network
-  std::string uplink;        ///< names the network
+  std::shared_ptr<Network::State> on;
   Entries host, network;     ///< our elements of the two tables
   std::vector<std::shared_ptr<Relay>> relays;
   std::vector<std::pair<std::uint16_t, std::uint16_t>> udp;  ///< host port, port on the uplink
@@ -157,7 +155,7 @@ struct PortPublisher::State {
   int closing = 0;  ///< sockets on their way out; their ports are not free yet
   std::map<std::string, Published> owners;
 
-  base::Result<> program(Network& network, Published& published, std::vector<Reservation>& reservations,
+  base::Result<> program(Published& published, std::vector<Reservation>& reservations,
                          const Target& target, std::vector<Relay::Options>& relays);
   base::Result<> withdraw(Published& published);
   /// Elements that this process has in the network's table.
@@ -196,17 +194,16 @@ std::set<std::string> PortPublisher::State::inner_elements(const std::string& up
   const std::lock_guard guard(mutex);
   std::set<std::string> out;
   for (const auto& [owner, published] : owners)
-    if (published.uplink == uplink)
+    if (published.on->config.uplink == uplink)
       for (const auto& [map, pairs] : published.network)
         for (const auto& [key, value] : pairs) out.insert(key);
   return out;
 }
 
 /// Writes both tables. Needs no lock of ours; takes the host's.
-base::Result<> PortPublisher::State::program(Network& network, Published& published,
-                                             std::vector<Reservation>& reservations, const Target& target,
+base::Result<> PortPublisher::State::program(Published& published, std::vector<Reservation>& reservations, const Target& target,
                                              std::vector<Relay::Options>& relays) {
-  const auto& uplink = *network.state().uplink;
+  const auto& uplink = *published.on->uplink;
   std::optional<Address> v4, v6;
   if (!target.ipv4.empty()) {
     ASSIGN_OR_RETURN(v4, Address::parse(target.ipv4));
@@ -218,13 +215,13 @@ base::Result<> PortPublisher::State::program(Network& network, Published& publis
   auto& shared = host.state();
   const std::lock_guard guard(shared.mutex);
   ASSIGN_OR_RETURN(const auto lock, HostLock::take());
-  TRY(shared.ensure_locked());
-  ASSIGN_OR_RETURN(auto host_table, read_table(shared.nft));
-  std::set<std::string> inside = inner_elements(published.uplink);
+  TRY(shared.ensure_rules_locked());
+  ASSIGN_OR_RETURN(const auto* host_table, shared.view.table());
+  std::set<std::string> inside = inner_elements(published.on->config.uplink);
   for (auto& reservation : reservations) {
     const auto& protocol = reservation.mapping.protocol;
     // Whatever the host's table says about a port we have bound is a leftover: it does not count as used.
-    Entries others = host_table.maps;
+    Entries others = host_table->maps;
     for (const auto& bound : reservation.bound) {
       const auto key = element(protocol, reservation.port);
       const bool any = bound.address.is_unspecified();
@@ -254,14 +251,20 @@ base::Result<> PortPublisher::State::program(Network& network, Published& publis
   }
   // Inside first: the host never points at a door that is not there.
   {
-    const std::lock_guard inner_guard(network.state().mutex);
-    auto& nft = network.state().nft;
-    ASSIGN_OR_RETURN(const auto inner_table, read_table(nft));
-    if (const auto text = entry_changes(inner_table.maps, published.network); !text.empty()) TRY(nft.run(text));
+    const std::lock_guard inner_guard(published.on->mutex);
+    auto& view = published.on->view;
+    ASSIGN_OR_RETURN(const auto* inner_table, view.table());
+    TRY(view.change(entry_changes(inner_table->maps, published.network)));
   }
-  if (const auto text = entry_changes(host_table.maps, published.host); !text.empty()) TRY(shared.nft.run(text));
+  TRY(shared.view.change(entry_changes(host_table->maps, published.host)));
   for (const auto& [map, pairs] : published.host)
     for (const auto& [key, value] : pairs) shared.entries[map][key] = value;
+  for (const auto& port : published.udp) {
+    // Clients that kept sending while nothing was published have an untranslated flow. Not fatal: it ends by itself.
+    const std::lock_guard inner_guard(published.on->mutex);
+    for (const auto& done : {shared.view.socket().forget_udp_flows(port.first), published.on->view.socket().forget_udp_flows(port.second)})
+      if (!done) base::log::debug("network", done.error().text());
+  }
   return {};
 }
 
@@ -276,21 +279,18 @@ base::Result<> PortPublisher::State::withdraw(Published& published) {
     forget(published.host, shared.entries);
     keep([&]() -> base::Result<> {
       ASSIGN_OR_RETURN(const auto lock, HostLock::take());
-      ASSIGN_OR_RETURN(const auto table, read_table(shared.nft));
-      if (const auto text = entry_removals(table.maps, published.host); !text.empty()) TRY(shared.nft.run(text));
-      return {};
+      ASSIGN_OR_RETURN(const auto* table, shared.view.table());
+      return shared.view.change(entry_removals(table->maps, published.host));
     }());
+    for (const auto& port : published.udp) keep(shared.view.socket().forget_udp_flows(port.first));
   }
+  const std::lock_guard inner_guard(published.on->mutex);
+  auto& inner = published.on->view;
   keep([&]() -> base::Result<> {
-    ASSIGN_OR_RETURN(auto nft, Nft::open(published.netns.borrow()));
-    ASSIGN_OR_RETURN(const auto table, read_table(nft));
-    if (const auto text = entry_removals(table.maps, published.network); !text.empty()) TRY(nft.run(text));
-    return {};
+    ASSIGN_OR_RETURN(const auto* table, inner.table());
+    return inner.change(entry_removals(table->maps, published.network));
   }());
-  for (const auto& [outer, inner] : published.udp) {
-    keep(forget_udp_flows({}, outer));
-    keep(forget_udp_flows(published.netns.borrow(), inner));
-  }
+  for (const auto& port : published.udp) keep(inner.socket().forget_udp_flows(port.second));
   return first;
 }
 
@@ -323,7 +323,7 @@ base::Result<std::vector<BoundPort>> PortPublisher::publish(const std::string& o
   TRY(unpublish(owner));
   std::vector<BoundPort> out;
   if (ports.empty()) return out;
-  if (!network.state().uplink)
+  if (!network.state()->uplink)
     return make_error(ErrorKind::unsupported, "ports cannot be published on network " + network.config().name + ": it is " +
                                                   (network.config().internal ? "internal" : network.config().driver));
   {
@@ -337,17 +337,11 @@ base::Result<std::vector<BoundPort>> PortPublisher::publish(const std::string& o
     reservations.push_back(std::move(reservation));
   }
   Published published;
-  ASSIGN_OR_RETURN(published.netns, base::sys::dup(network.netns()));
-  published.uplink = network.config().uplink;
+  published.on = network.state();
   std::vector<Relay::Options> relays;
-  if (auto done = state_->program(network, published, reservations, target, relays); !done) {
+  if (auto done = state_->program(published, reservations, target, relays); !done) {
     (void)state_->withdraw(published).has_value();
     return std::move(done).with("publishing ports").error();
-  }
-  for (const auto& [outer, inner] : published.udp) {
-    // Clients that kept sending while nothing was published have an untranslated flow. Not fatal: it ends by itself.
-    for (const auto& done : {forget_udp_flows({}, outer), forget_udp_flows(published.netns.borrow(), inner)})
-      if (!done) base::log::debug("network", done.error().text());
   }
   auto options = relays.begin();
   for (auto& reservation : reservations)

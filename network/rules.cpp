@@ -157,14 +157,4 @@ table inet compose {
          "  }\n}\n";
 }
 
-std::string dns_rules(std::uint16_t udp_port, std::uint16_t tcp_port) {
-  const auto udp = std::to_string(udp_port), tcp = std::to_string(tcp_port);
-  // The answer's source is put back by the same translation.
-  return "table ip compose_dns\ndelete table ip compose_dns\n"
-         "table ip compose_dns {\n"
-         "  chain output {\n    type nat hook output priority -100; policy accept;\n"
-         "    ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:" + udp + "\n"
-         "    ip daddr 127.0.0.11 tcp dport 53 dnat to 127.0.0.11:" + tcp + "\n  }\n}\n";
-}
-
 }  // namespace network

@@ -31,7 +31,4 @@ std::string host_rules(const std::string& uplinks, const std::string& uplinks6);
 /// The table in a network's namespace.
 std::string network_rules(const NetworkConfig& config, const std::string& bridge);
 
-/// Redirects 127.0.0.11:53 to the given ports, in a container's namespace.
-std::string dns_rules(std::uint16_t udp_port, std::uint16_t tcp_port);
-
 }  // namespace network

@@ -7,8 +7,7 @@
 #include "network/dns.h"
 #include "network/dns/service.h"
 #include "network/netns.h"
-#include "network/nft.h"
-#include "network/rules.h"
+#include "network/nf_socket.h"
 
 namespace network {
 
@@ -55,9 +54,8 @@ base::Result<> open_inside(dns::Sockets& sockets) {
   std::uint16_t udp_port = 0, tcp_port = 0;
   ASSIGN_OR_RETURN(sockets.udp, bind_local(SOCK_DGRAM, udp_port));
   ASSIGN_OR_RETURN(sockets.tcp, bind_local(SOCK_STREAM, tcp_port));
-  ASSIGN_OR_RETURN(auto nft, Nft::open());
-  TRY(nft.run(dns_rules(udp_port, tcp_port)));
-  return {};
+  ASSIGN_OR_RETURN(auto rules, NfSocket::open());
+  return rules.redirect_dns(udp_port, tcp_port);
 }
 
 }  // namespace

@@ -48,13 +48,17 @@ TEST_CASE("options show in a network's rules", "[rules]") {
 }
 
 TEST_CASE("only differing elements are written", "[rules]") {
+  const auto text = [](const std::vector<network::ElementChange>& changes) {
+    std::string out;
+    for (const auto& change : changes) out += (change.add ? "+" : "-") + change.map + " " + change.key + " : " + change.value + "\n";
+    return out;
+  };
   const network::Entries present{{"ports4", {{"tcp . 80", "a . 1"}, {"tcp . 81", "b . 1"}}}};
   CHECK(network::entry_changes(present, {{"ports4", {{"tcp . 80", "a . 1"}}}}).empty());
-  CHECK(network::entry_changes(present, {{"ports4", {{"tcp . 80", "c . 1"}, {"tcp . 82", "d . 1"}}}}) ==
-        "delete element inet compose ports4 { tcp . 80 : a . 1 }\nadd element inet compose ports4 { tcp . 80 : c . 1 }\n"
-        "add element inet compose ports4 { tcp . 82 : d . 1 }\n");
-  CHECK(network::entry_removals(present, {{"ports4", {{"tcp . 81", "whatever"}, {"tcp . 99", "x"}}}, {"ports6", {{"tcp . 1", "y"}}}}) ==
-        "delete element inet compose ports4 { tcp . 81 : b . 1 }\n");
+  CHECK(text(network::entry_changes(present, {{"ports4", {{"tcp . 80", "c . 1"}, {"tcp . 82", "d . 1"}}}})) ==
+        "-ports4 tcp . 80 : a . 1\n+ports4 tcp . 80 : c . 1\n+ports4 tcp . 82 : d . 1\n");
+  CHECK(text(network::entry_removals(present, {{"ports4", {{"tcp . 81", "whatever"}, {"tcp . 99", "x"}}}, {"ports6", {{"tcp . 1", "y"}}}})) ==
+        "-ports4 tcp . 81 : b . 1\n");
 }
 
 TEST_CASE("MAC addresses are six bytes and unicast", "[rules]") {
