@@ -78,14 +78,13 @@ class Follower {
 
   void add(const std::string& name, const std::string& id) {
     if (!seen_.insert(id).second) return;
+    there_.insert(id);
     (void)reader_.add(printer_.add(short_name(project_, name)), engine::paths::container_log(id)).has_value();
   }
 
   Result<int> run(EventFeed& feed, Interrupts& interrupts) {
     for (;;) {
-      engine::logs::Line line;
-      while (reader_.next(line) == Next::line) printer_.print(line.source, line.time_ns, line.text);
-      printer_.flush();
+      drain();
       pollfd polls[] = {{interrupts.fd().number(), POLLIN, 0}, {feed.fd().number(), POLLIN, 0}, {reader_.wait_fd().number(), POLLIN, 0}};
       if (::poll(polls, std::size(polls), -1) < 0 && errno != EINTR) return base::errno_error(errno, "poll");
       if (polls[0].revents != 0) {
@@ -94,12 +93,23 @@ class Follower {
       }
       if (polls[1].revents == 0) continue;
       while (const auto event = feed.take()) on_event(*event);
+      // Restarts, recreates and scaling go on being followed; with the last container removed there is nothing to wait for.
+      if (!seen_.empty() && there_.empty()) break;
     }
+    drain();
+    return 0;
   }
 
  private:
+  void drain() {
+    engine::logs::Line line;
+    while (reader_.next(line) == Next::line) printer_.print(line.source, line.time_ns, line.text);
+    printer_.flush();
+  }
+
   void on_event(const engine::Event& event) {
     if (event.type != "container") return;
+    if (event.action == "destroy") there_.erase(event.id);
     const auto value = [&](std::string_view key) {
       const auto found = event.attributes.find(std::string(key));
       return found == event.attributes.end() ? std::string() : found->second;
@@ -113,7 +123,7 @@ class Follower {
   Chosen chosen_;
   engine::logs::LogReader& reader_;
   LogPrinter& printer_;
-  std::set<std::string> seen_;
+  std::set<std::string> seen_, there_;
 };
 
 }  // namespace

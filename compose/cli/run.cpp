@@ -102,8 +102,14 @@ Result<int> start_and_attach(const std::string& project, const reconcile::Servic
     out(info.id + "\n");
     return 0;
   }
-  return run_session(*attachment, {.project = project, .container = name, .tty = options.tty, .input = options.interactive,
-                                   .forward_signals = true, .detach_keys = {}});
+  auto code = run_session(*attachment, {.project = project, .container = name, .tty = options.tty, .input = options.interactive,
+                                        .forward_signals = true, .detach_keys = {}});
+  // The engine removes it by itself as well; who comes back from `run --rm` must find it gone.
+  if (options.remove && code) {
+    const auto left = client::container(name);
+    if (left && left->state != ContainerState::running && left->state != ContainerState::paused) clean_up(project, name);
+  }
+  return code;
 }
 
 }  // namespace
