@@ -19,6 +19,8 @@ using base::make_error;
 
 /// A shell loop as PID 1 starts a new child for each one that is ended; after so many rounds there is no point in going on.
 constexpr int deaf_rounds_max = 5;
+/// After the last child of a deaf process ended: time to say its last words before it is killed.
+constexpr auto last_words = 100ms;
 
 }  // namespace
 
@@ -98,7 +100,13 @@ Task<> Project::signal_deaf(ContainerPtr container, int signal) {
       (void)!base::sys::pidfd_send_signal(pidfd->borrow(), signal).has_value();
       told.push_back(*std::move(pidfd));
     }
-    if (told.empty()) break;
+    if (told.empty()) {
+      // Its last child just ended: a shell now runs its next command or exits with a code of its own. Let it.
+      const auto deadline = Clock::now() + last_words;
+      while (round > 0 && container->life == life && container->runs() && Clock::now() < deadline)
+        co_await container->changed.wait(deadline);
+      break;
+    }
     for (auto& pidfd : told) {
       asio::posix::stream_descriptor process(io_, pidfd.number());
       // The end of the container ends them all, so this wait ends at the latest with it.
