@@ -319,7 +319,8 @@ Result<> send_fds(Fd socket, std::string_view bytes, std::span<const int> fds) {
 
 Result<Received> recv_fds(Fd socket, std::size_t limit_bytes, int flags) {
   Received out;
-  out.bytes.resize(limit_bytes);
+  // Not zeroed: a message is a few hundred bytes, the limit is 64 KiB.
+  out.bytes.resize_and_overwrite(limit_bytes, [](char*, std::size_t size) { return size; });
   iovec part{out.bytes.data(), out.bytes.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxFds)> control{};
   msghdr message{};
