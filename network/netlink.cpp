@@ -11,6 +11,7 @@
 
 #include <cassert>
 #include <cerrno>
+#include <cstring>
 #include <cstdio>
 #include <new>
 #include <thread>
