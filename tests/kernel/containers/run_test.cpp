@@ -1,6 +1,7 @@
 // What prepare() makes, run by compose-runtime: the two rooms must understand each other.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -23,22 +24,28 @@ bool add_shell(World& world) {
   return !failed;
 }
 
+/// What to hand to the runtime for `prepared`; output goes to `output`.
+base::SpawnOptions call(const World& world, const containers::Prepared& prepared, std::vector<std::string> words, base::Fd output) {
+  base::SpawnOptions spawn;
+  spawn.program = std::string(BIN_DIR) + "/compose-runtime";
+  spawn.arguments = {"compose-runtime", "--root", (world.dir.path() / "runtime").string(), "run", "--bundle", prepared.bundle.string(),
+                     "--rootfs-fd", std::to_string(prepared.rootfs_number)};
+  for (auto& word : words) spawn.arguments.push_back(std::move(word));
+  if (prepared.init) spawn.arguments.emplace_back("--init");
+  spawn.arguments.push_back(prepared.bundle.filename().string());
+  for (const auto& passed : prepared.fds) spawn.fds.emplace_back(passed.fd.borrow(), passed.number);
+  spawn.fds.emplace_back(output, 1);
+  spawn.fds.emplace_back(output, 2);
+  return spawn;
+}
+
 /// Runs `script` in a container of `spec`; its output, stderr of the runtime included.
 std::string run(World& world, ContainerSpec spec, const std::string& script, containers::StartOptions options = {}) {
   spec.command = std::vector<std::string>{"sh", "-c", script};
   auto prepared = world.prepare(spec, std::move(options));
   if (!prepared) return "prepare: " + prepared.error().text();
   auto output = base::sys::pipe();
-  base::SpawnOptions spawn;
-  spawn.program = std::string(BIN_DIR) + "/compose-runtime";
-  spawn.arguments = {"compose-runtime", "--root", (world.dir.path() / "runtime").string(), "run", "--bundle", prepared->bundle.string(),
-                     "--rootfs-fd", std::to_string(prepared->rootfs_number)};
-  if (prepared->init) spawn.arguments.emplace_back("--init");
-  spawn.arguments.push_back(world.id);
-  for (const auto& passed : prepared->fds) spawn.fds.emplace_back(passed.fd.borrow(), passed.number);
-  spawn.fds.emplace_back(output->second.borrow(), 1);
-  spawn.fds.emplace_back(output->second.borrow(), 2);
-  auto child = base::ChildProcess::spawn(spawn);
+  auto child = base::ChildProcess::spawn(call(world, *prepared, {}, output->second.borrow()));
   if (!child) return "spawn: " + child.error().text();
   output->second.reset();
   std::string text;
@@ -53,6 +60,33 @@ std::string run(World& world, ContainerSpec spec, const std::string& script, con
   if (status->code != 0) text += "exit " + std::to_string(status->code) + "\n";
   return text;
 }
+
+/// A container that runs in the background until it is destroyed.
+class Background {
+ public:
+  Background(World& world, ContainerSpec spec, const std::string& script) : world_(world) {
+    spec.command = std::vector<std::string>{"sh", "-c", script};
+    auto prepared = world.prepare(spec);
+    const auto pid_file = world.dir.path() / "pid";
+    auto null = base::sys::open("/dev/null", O_WRONLY);
+    if (!prepared || !null) return;
+    auto child = base::ChildProcess::spawn(call(world, *prepared, {"--detach", "--pid-file", pid_file.string()}, null->borrow()));
+    if (!child || !child->wait(std::chrono::seconds(10))) return;
+    if (const auto text = base::sys::read_file(pid_file)) pid = std::atoi(text->c_str());
+  }
+  Background(const Background&) = delete;
+  ~Background() {
+    base::SpawnOptions spawn;
+    spawn.program = std::string(BIN_DIR) + "/compose-runtime";
+    spawn.arguments = {"compose-runtime", "--root", (world_.dir.path() / "runtime").string(), "delete", "-f", world_.id};
+    if (auto child = base::ChildProcess::spawn(spawn)) (void)child->wait(std::chrono::seconds(10)).has_value();
+    if (pid > 0) ::waitpid(pid, nullptr, 0);  // a child of ours: --detach makes it so
+  }
+  pid_t pid = 0;
+
+ private:
+  World& world_;
+};
 
 /// No cgroup of the test may stay behind; the runtime removes the container's, the project's is the engine's.
 void remove_project_cgroup() {
@@ -125,5 +159,36 @@ TEST_CASE("the changes of a run are in the writable layer and the next start see
   const auto changed = containers::changes(world.id, world.image.layer_dirs);
   REQUIRE(changed);
   CHECK(std::find(changed->begin(), changed->end(), containers::Change{containers::ChangeKind::added, "/made"}) != changed->end());
+  remove_project_cgroup();
+}
+
+TEST_CASE("a container joins another's processes, shared memory and volumes in memory", "[containers]") {
+  NEEDS_ROOT();
+  World first;
+  if (!add_shell(first)) SKIP_TEST("no busybox");
+  {
+    auto spec = World::spec();
+    spec.hostname = "first";
+    spec.ipc_mode = "shareable";
+    spec.mounts = {{.type = MountType::tmpfs, .target = "/memory"}};
+    const Background other(first, spec, "echo shm > /dev/shm/note; echo volume > /memory/note; exec sleep 1000");
+    REQUIRE(other.pid > 0);
+    const auto root = "/proc/" + std::to_string(other.pid) + "/root";
+    REQUIRE(support::eventually([&] { return std::filesystem::exists(root + "/memory/note"); }));
+
+    World second;
+    REQUIRE(add_shell(second));
+    second.id = std::string(64, 'b');
+    ::setenv("COMPOSE_STATE_DIR", (first.dir.path() / "state").c_str(), 1);
+    spec = World::spec();
+    spec.pid_mode = spec.ipc_mode = spec.network_mode = "container:other";
+    spec.mounts = {{.type = MountType::volume, .source = "memory", .target = "/m"}};
+    containers::StartOptions options;
+    options.peers["other"] = {other.pid, first.id, "first"};
+    options.volume_holders["memory"] = {other.pid, "/memory"};
+    options.volumes["memory"] = {.name = "memory", .driver_opts = {{"type", "tmpfs"}, {"device", "tmpfs"}}};
+    CHECK(run(second, spec, "hostname; cat /dev/shm/note /m/note; ls /proc | grep -c '^1$'; cat /proc/1/cmdline | grep -o sleep", std::move(options)) ==
+          "first\nshm\nvolume\n1\nsleep\n");
+  }
   remove_project_cgroup();
 }
