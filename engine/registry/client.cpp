@@ -65,7 +65,7 @@ Client::Client(Endpoint endpoint, TlsOptions tls, std::string actions)
 Result<std::string> Client::base_url() {
   const std::lock_guard guard(mutex_);
   if (!base_.empty()) return base_;
-  HttpRequest probe{.url = "https://" + endpoint_.host + "/v2/", .tls = tls_};
+  HttpRequest probe{.url = "https://" + endpoint_.host + "/v2/", .connect_timeout_s = 4, .tls = tls_};
   auto answer = http_.perform(probe);
   if (answer) return base_ = "https://" + endpoint_.host;
   if (answer.error().kind != ErrorKind::unavailable) return std::move(answer).error();

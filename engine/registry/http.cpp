@@ -14,7 +14,6 @@ using base::ErrorKind;
 namespace {
 
 constexpr long redirects_max = 10;
-constexpr long connect_timeout_s = 15;
 constexpr long slow_bytes_per_s = 1000, slow_for_s = 30;
 
 const std::string& system_ca() {
@@ -182,7 +181,7 @@ void set_options(CURL* curl, const HttpRequest& request, Transfer& transfer) {
   curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, request.url.starts_with("https:") ? "https" : "http,https");
   curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, request.follow_redirects ? 1L : 0L);
   curl_easy_setopt(curl, CURLOPT_MAXREDIRS, redirects_max);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, connect_timeout_s);
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, request.connect_timeout_s);
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, slow_bytes_per_s);
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, slow_for_s);
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 256L * 1024);

@@ -33,6 +33,7 @@ struct HttpRequest {
   std::int64_t upload_bytes = 0;
   std::int64_t range_from = 0;           ///< > 0: "Range: bytes=N-"
   bool follow_redirects = true;
+  long connect_timeout_s = 15;           ///< TLS handshake included
   TlsOptions tls;
   std::size_t body_limit = 4u << 20;     ///< of a body that is collected
   /// Receives the body of a 2xx answer; without it the body is collected. `status` tells 200 from 206.

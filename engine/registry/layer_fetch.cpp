@@ -98,6 +98,10 @@ class Download {
   std::thread thread_;
 };
 
+base::Error other_content(const std::string& have, const std::string& want) {
+  return base::make_error(ErrorKind::invalid, "its content has digest " + have + ", the image config says " + want);
+}
+
 }  // namespace
 
 std::string short_digest(const std::string& digest) { return std::string(images::digest_hex(digest).substr(0, 12)); }
@@ -185,10 +189,7 @@ Result<> LayerFetcher::fetch_locked(const LayerJob& job, std::size_t index) {
     options.input_algorithm = job.blob.digest.substr(0, job.blob.digest.find(':'));
     options.open_below = [this, index](const std::string& path) { return open_below(index, path); };
     const bool have = access(images::blob_path(job.blob.digest).c_str(), R_OK) == 0;
-    ASSIGN_OR_RETURN(auto done, have ? from_blob(job, root.borrow(), options) : from_registry(job, root.borrow(), options));
-    if (done.diff_id != job.diff_id)
-      return base::make_error(ErrorKind::invalid, "its content has digest " + done.diff_id + ", the image config says " + job.diff_id);
-    return done;
+    return have ? from_blob(job, root.borrow(), options) : from_registry(job, root.borrow(), options);
   }();
   if (!unpacked) {
     (void)base::sys::remove_tree(folder);
@@ -208,7 +209,10 @@ Result<Unpacked> LayerFetcher::from_blob(const LayerJob& job, base::Fd folder, c
   const auto path = images::blob_path(job.blob.digest);
   ASSIGN_OR_RETURN(const auto blob, base::sys::open(path, O_RDONLY));
   auto done = unpack(blob.borrow(), folder, options);
-  if (done && done->input_digest == job.blob.digest) return done;
+  if (done && done->input_digest == job.blob.digest) {
+    if (done->diff_id != job.diff_id) return other_content(done->diff_id, job.diff_id);
+    return done;
+  }
   // Torn by a power cut or a broken disk: the next pull fetches it again.
   (void)base::sys::unlink(path);
   if (!done) return done;
@@ -236,11 +240,13 @@ Result<Unpacked> LayerFetcher::from_registry(const LayerJob& job, base::Fd folde
   auto done = unpack([&](std::span<char> into) { return download.read(into); }, folder, options);
   download.stop();
   const bool wrong = done && (done->input_digest != job.blob.digest || done->input_bytes != job.blob.size);
+  const bool other = done && done->diff_id != job.diff_id;
   // Bytes that are wrong must not be resumed from; bytes that are only too few may.
   const bool lost = !done && done.error().kind != ErrorKind::unavailable && done.error().kind != ErrorKind::cancelled;
-  if (wrong || lost) (void)base::sys::unlink(partial);
+  if (wrong || other || lost) (void)base::sys::unlink(partial);
   if (wrong)
     return base::make_error(ErrorKind::invalid, "what the registry served has digest " + done->input_digest + ", the manifest says " + job.blob.digest);
+  if (other) return other_content(done->diff_id, job.diff_id);
   if (done) TRY(base::sys::rename(partial, images::blob_path(job.blob.digest)));
   return done;
 }

@@ -75,6 +75,14 @@ struct Candidate {
   std::string manifest, manifest_digest;
 };
 
+/// Names of archives are untrusted: what is none is passed over.
+void add_name(Candidate& candidate, const std::string& name) {
+  const auto parsed = images::parse_reference(name);
+  if (!parsed || !parsed->digest.empty()) return;
+  auto& all = candidate.references;
+  if (std::find(all.begin(), all.end(), parsed->full()) == all.end()) all.push_back(parsed->full());
+}
+
 class Loader {
  public:
   Loader(store::Store& store, const Layout& layout, const ProgressSink& progress) : store_(store), images_(store), layout_(layout), progress_(progress) {}
@@ -118,11 +126,10 @@ class Loader {
       ASSIGN_OR_RETURN(candidate.config, layout_.blob_text(manifest.config.digest));
       for (const auto& layer : manifest.layers) candidate.layers.push_back({.file = Layout::blob_name(layer.digest), .digest = layer.digest});
       // ref.name may be a tag alone, which names nothing.
-      if (child.reference_name.find_first_of("/:") != std::string::npos && images::parse_reference(child.reference_name))
-        candidate.references.push_back(child.reference_name);
+      if (child.reference_name.find_first_of("/:") != std::string::npos) add_name(candidate, child.reference_name);
       const auto same = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& one) { return one.config == candidate.config; });
       if (same == candidates.end()) candidates.push_back(std::move(candidate));
-      else same->references.insert(same->references.end(), candidate.references.begin(), candidate.references.end());
+      else for (const auto& name : candidate.references) add_name(*same, name);
     }
     return {};
   }
@@ -136,8 +143,7 @@ class Loader {
     for (auto& candidate : candidates)
       for (const auto& one : named)
         if (one.config == candidate.config)
-          for (const auto& name : one.references)
-            if (std::find(candidate.references.begin(), candidate.references.end(), name) == candidate.references.end()) candidate.references.push_back(name);
+          for (const auto& name : one.references) add_name(candidate, name);
   }
 
   Result<> read_docker(const std::string& bytes, std::vector<Candidate>& candidates) {
@@ -150,7 +156,7 @@ class Loader {
         for (const auto& layer : entry.at("Layers")) candidate.layers.push_back({.file = layer.get<std::string>(), .digest = ""});
         if (const auto tags = entry.find("RepoTags"); tags != entry.end() && tags->is_array())
           for (const auto& tag : *tags)
-            if (tag.is_string() && images::parse_reference(tag.get<std::string>())) candidate.references.push_back(tag.get<std::string>());
+            if (tag.is_string()) add_name(candidate, tag.get<std::string>());
         candidates.push_back(std::move(candidate));
       }
     } catch (const json::exception& error) {
@@ -171,12 +177,7 @@ class Loader {
     }
     if (!candidate.manifest_digest.empty()) TRY(base::sys::replace_file(images::blob_path(candidate.manifest_digest), candidate.manifest, 0600));
     ASSIGN_OR_RETURN(const auto id, images_.add(image));
-    Loaded loaded{.id = id, .references = {}};
-    for (const auto& name : candidate.references) {
-      ASSIGN_OR_RETURN(const auto reference, images::parse_reference(name));
-      loaded.references.push_back(reference.full());
-    }
-    return loaded;
+    return Loaded{.id = id, .references = candidate.references};
   }
 
   Result<std::string> load_layer(const Source& source, const std::string& diff_id, const std::string& parent, const std::vector<std::string>& below) {

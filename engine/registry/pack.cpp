@@ -122,9 +122,8 @@ class Packer {
     if (is_whiteout(info)) {
       const auto slash = path.rfind('/');
       const auto parent = slash == std::string::npos ? "" : path.substr(0, slash + 1);
-      auto header = header_of(info, parent + ".wh." + name);
-      header.mode = 0;
-      return writer_.header(header);
+      // A whiteout has no owner and no time of its own: unpacking keeps none.
+      return writer_.header({.name = parent + ".wh." + name});
     }
     if (S_ISSOCK(info.st_mode)) return {};
     if (S_ISDIR(info.st_mode)) {

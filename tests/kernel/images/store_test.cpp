@@ -1,0 +1,233 @@
+// The image store on disk: names, removal, collection, archives.
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "base/sys.h"
+#include "engine/api/paths.h"
+#include "engine/images/image_store.h"
+#include "engine/registry/archive.h"
+#include "tests/kernel/images/registry_fixture.h"
+
+using namespace engine;
+using base::ErrorKind;
+using images::ImageStore;
+
+#define NEEDS_ROOT() \
+  if (geteuid() != 0) SKIP_TEST("needs root: layers hold any owner")
+
+namespace {
+
+store::Store open_store() {
+  auto store = store::Store::open();
+  REQUIRE(store);
+  return *std::move(store);
+}
+
+/// A registered layer with one file.
+std::string make_layer(ImageStore& images, const std::string& parent, const std::string& content) {
+  auto folder = ImageStore::new_layer_dir();
+  REQUIRE(folder);
+  REQUIRE(base::sys::write_file(*folder / "file", content));
+  auto chain = images.add_layer(*folder, {.parent_chain_id = parent, .diff_id = images::sha256_digest(content), .size_bytes = 10});
+  REQUIRE(chain);
+  return *chain;
+}
+
+std::string make_image(ImageStore& images, const std::string& name, const std::vector<std::string>& contents, const std::string& label = "") {
+  images::ImageConfig config;
+  config.labels["l"] = label;
+  images::NewImage image;
+  std::string parent;
+  for (const auto& content : contents) {
+    config.diff_ids.push_back(images::sha256_digest(content));
+    parent = make_layer(images, parent, content);
+    image.chain_ids.push_back(parent);
+  }
+  image.config_json = images::to_json(config);
+  if (!name.empty()) image.references = {name};
+  auto id = images.add(image);
+  REQUIRE(id);
+  return *id;
+}
+
+std::size_t layer_folders() {
+  std::size_t count = 0;
+  for (const auto& one : std::filesystem::directory_iterator(paths::layers())) count += one.is_directory() ? 1 : 0;
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("an image is found by name, id and prefix", "[images]") {
+  fixture::State state;
+  auto store = open_store();
+  ImageStore images(store);
+  const auto id = make_image(images, "app:1", {"a", "b"});
+  CHECK(images.resolve("app:1")->id == id);
+  CHECK(images.resolve("docker.io/library/app:1")->id == id);
+  CHECK(images.resolve(id)->id == id);
+  CHECK(images.resolve(id.substr(7))->id == id);
+  CHECK(images.resolve(id.substr(7, 12))->id == id);
+  CHECK(images.resolve("app:1")->layer_dirs.size() == 2);
+  CHECK(images.resolve("app:2").error().message == "no such image: app:2");
+  CHECK(images.resolve("sha256:beef").error().kind == ErrorKind::not_found);
+  CHECK(images.resolve("Not A Name").error().kind == ErrorKind::invalid);
+  CHECK(images.list()->at(0).size_bytes == 20);
+}
+
+TEST_CASE("a layer that does not belong to the config is refused", "[images]") {
+  fixture::State state;
+  auto store = open_store();
+  ImageStore images(store);
+  const auto chain = make_layer(images, "", "a");
+  images::ImageConfig config;
+  config.diff_ids = {images::sha256_digest("other")};
+  CHECK(images.add({.config_json = images::to_json(config), .chain_ids = {chain}}).error().kind == ErrorKind::invalid);
+  config.diff_ids = {};
+  CHECK(images.add({.config_json = images::to_json(config), .chain_ids = {chain}}).error().kind == ErrorKind::invalid);
+  CHECK(images.add({.config_json = "{", .chain_ids = {}}).error().kind == ErrorKind::invalid);
+}
+
+TEST_CASE("tags move, and an image goes with its last name", "[images]") {
+  fixture::State state;
+  auto store = open_store();
+  ImageStore images(store);
+  const auto first = make_image(images, "app", {"base", "one"});
+  const auto second = make_image(images, "app", {"base", "two"});
+  CHECK(images.resolve("app")->id == second);
+  CHECK(images.by_id(first)->tags.empty());
+  REQUIRE(images.tag("app", "other:x"));
+  CHECK(images.remove(second, {}).error().kind == ErrorKind::exists);
+  const auto untagged = images.remove("app", {});
+  REQUIRE(untagged);
+  CHECK(untagged->deleted.empty());
+  CHECK(untagged->untagged == std::vector<std::string>{"app:latest"});
+  const auto removed = images.remove("other:x", {});
+  REQUIRE(removed);
+  CHECK(removed->deleted == std::vector<std::string>{second});
+  CHECK(layer_folders() == 2);  // base and one: the first image still needs them
+  REQUIRE(images.remove(first.substr(7, 12), {}));
+  CHECK(layer_folders() == 0);
+}
+
+TEST_CASE("an image that a container uses stays", "[images]") {
+  fixture::State state;
+  auto store = open_store();
+  ImageStore images(store);
+  const auto id = make_image(images, "app", {"a"});
+  REQUIRE(store.insert_container({.id = "c1", .project = "p", .name = "p-app-1", .image_id = id}));
+  CHECK(images.remove("app", {}).error().kind == ErrorKind::exists);
+  CHECK(images.prune({.all = true})->deleted.empty());
+  const auto forced = images.remove("app", {.force = true});
+  REQUIRE(forced);
+  CHECK(forced->deleted.empty());
+  CHECK(images.by_id(id)->layer_dirs.size() == 1);
+  REQUIRE(store.remove_container("c1"));
+  CHECK(images.prune({})->deleted == std::vector<std::string>{id});
+  CHECK(layer_folders() == 0);
+}
+
+TEST_CASE("nothing is collected while somebody pulls or builds", "[images]") {
+  fixture::State state;
+  auto store = open_store();
+  ImageStore images(store);
+  {
+    const auto lease = ImageStore::lease();
+    REQUIRE(lease);
+    make_layer(images, "", "not named yet");
+    CHECK(*images.collect_garbage() == 0);
+    CHECK(layer_folders() == 1);
+  }
+  const auto leftover = ImageStore::new_layer_dir();
+  REQUIRE(leftover);
+  CHECK(*images.collect_garbage() == 10);
+  CHECK(layer_folders() == 0);
+}
+
+TEST_CASE("a layer that was not synced before a power cut counts as missing", "[images]") {
+  fixture::State state;
+  auto store = open_store();
+  ImageStore images(store);
+  const auto id = make_image(images, "app", {"a"});
+  auto row = *store.layer(images::sha256_digest("a"));
+  REQUIRE(row);
+  CHECK(row->boot_id == store::boot_id());
+  row->boot_id = "an earlier boot";
+  REQUIRE(store.put_layer(*row));
+  CHECK(images.by_id(id).error().kind == ErrorKind::not_found);
+  CHECK(make_image(images, "app", {"a"}) == id);  // made again
+  REQUIRE(images.by_id(id));
+  REQUIRE(images.settle());
+  CHECK((*store.layer(images::sha256_digest("a")))->boot_id.empty());
+}
+
+TEST_CASE("an imported directory and archive become images that save and load bring back", "[archive]") {
+  NEEDS_ROOT();
+  fixture::State state;
+  auto store = open_store();
+  state.dir.write("rootfs/etc/os-release", "ID=test\n");
+  state.dir.write("rootfs/bin/tool", "#!");
+  const auto folder = registry::import_directory(store, state.dir.path() / "rootfs", {.reference = "base:1", .changes = {"CMD [\"/bin/tool\"]"}});
+  REQUIRE(folder);
+  const auto tar = state.dir.write("root.tar", support::tar_archive({{.name = "f", .content = "from tar"}, {.name = "d/", .type = '5'}}));
+  auto input = base::sys::open(tar, O_RDONLY);
+  const auto archive = registry::import_tar(store, input->borrow(), {.reference = "tar:1"});
+  REQUIRE(archive);
+  CHECK(registry::import_tar(store, input->borrow(), {}).error().kind == ErrorKind::invalid);  // at its end: empty
+
+  const auto saved = state.dir.path() / "saved.tar";
+  auto output = base::sys::open(saved, O_RDWR | O_CREAT, 0600);
+  REQUIRE(registry::save(store, {"base:1", "tar:1"}, output->borrow()));
+  {
+    ImageStore images(store);
+    REQUIRE(images.remove("base:1", {}));
+    REQUIRE(images.remove("tar:1", {}));
+    CHECK(layer_folders() == 0);
+  }
+  auto again = base::sys::open(saved, O_RDONLY);
+  const auto loaded = registry::load(store, again->borrow(), {});
+  REQUIRE(loaded);
+  REQUIRE(loaded->size() == 2);
+  CHECK((*loaded)[0].id == folder->id);
+  CHECK((*loaded)[1].id == archive->id);
+  CHECK((*loaded)[0].references == std::vector<std::string>{"docker.io/library/base:1"});
+  const auto image = ImageStore(store).resolve("base:1");
+  REQUIRE(image);
+  CHECK(*image->config.cmd == std::vector<std::string>{"/bin/tool"});
+  CHECK(*base::sys::read_file(image->layer_dirs[0] / "etc/os-release") == "ID=test\n");
+  CHECK(std::filesystem::is_empty(paths::images() / "partial"));
+}
+
+TEST_CASE("an old docker-archive with linked layers is loaded", "[archive]") {
+  NEEDS_ROOT();
+  fixture::State state;
+  auto store = open_store();
+  const auto layer = fixture::layer("a", "1");
+  const auto diff = images::sha256_digest(layer);
+  const auto config = R"({"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[")" + diff + "\",\"" + diff + "\"]}}";
+  const auto archive = support::tar_archive({{.name = "one/layer.tar", .content = layer}, {.name = "two/layer.tar", .type = '2', .link = "../one/layer.tar"},
+                                             {.name = "c.json", .content = config},
+                                             {.name = "manifest.json", .content = R"([{"Config":"c.json","RepoTags":["old:1"],"Layers":["one/layer.tar","two/layer.tar"]}])"}});
+  const auto file = state.dir.write("old.tar", archive);
+  auto input = base::sys::open(file, O_RDONLY);
+  const auto loaded = registry::load(store, input->borrow(), {});
+  REQUIRE(loaded);
+  CHECK(ImageStore(store).resolve("old:1")->layer_dirs.size() == 2);
+}
+
+TEST_CASE("an archive cannot name files outside itself", "[archive]") {
+  NEEDS_ROOT();
+  fixture::State state;
+  auto store = open_store();
+  const auto load = [&](const std::vector<support::TarItem>& items) {
+    const auto file = state.dir.write("evil.tar", support::tar_archive(items));
+    auto input = base::sys::open(file, O_RDONLY);
+    return registry::load(store, input->borrow(), {});
+  };
+  CHECK_FALSE(load({{.name = "manifest.json", .content = R"([{"Config":"../../../../../../etc/hostname","Layers":[]}])"}}));
+  CHECK_FALSE(load({{.name = "c", .type = '2', .link = "/etc/os-release"}, {.name = "manifest.json", .content = R"([{"Config":"c","Layers":[]}])"}}));
+  CHECK_FALSE(load({{.name = "index.json", .content = R"({"manifests":[{"digest":"sha256:../../x","size":1}]})"}}));
+  CHECK(load({{.name = "nothing", .content = ""}}).error().message.find("neither a docker-archive nor an OCI layout") != std::string::npos);
+  CHECK(ImageStore(store).list()->empty());
+}
