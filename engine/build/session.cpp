@@ -40,6 +40,17 @@ void remove_container(const std::string& id) {
   if (child) (void)child->wait(std::chrono::seconds(10));
 }
 
+/// The group of RUN steps in every hierarchy, and ours above it when it was the last one; rmdir refuses what is in use.
+void remove_cgroups() {
+  std::error_code ignored;
+  std::vector<fs::path> hierarchies = {"/sys/fs/cgroup"};
+  for (const auto& entry : fs::directory_iterator("/sys/fs/cgroup", ignored)) hierarchies.push_back(entry.path());
+  for (const auto& hierarchy : hierarchies) {
+    (void)::rmdir((hierarchy / "compose" / "build").c_str());
+    (void)::rmdir((hierarchy / "compose").c_str());
+  }
+}
+
 void remove_dead(const fs::path& folder) {
   const auto lock = base::sys::open(folder, O_RDONLY | O_DIRECTORY);
   if (!lock || ::flock(lock->number(), LOCK_EX | LOCK_NB) != 0) return;  // its build is alive
@@ -57,7 +68,8 @@ Session::Session(Session&& other) noexcept
     : folder_(std::exchange(other.folder_, {})),
       private_folder_(std::exchange(other.private_folder_, {})),
       lock_(std::move(other.lock_)),
-      counter_(other.counter_.load()) {}
+      counter_(other.counter_.load()),
+      ran_containers_(other.ran_containers_.load()) {}
 
 Result<Session> Session::open() {
   TRY(base::sys::make_directories(scratch_root(), 0700));
@@ -82,6 +94,7 @@ Session::~Session() {
   if (folder_.empty()) return;
   (void)base::sys::remove_tree(private_folder_);
   (void)base::sys::remove_tree(folder_);
+  if (ran_containers_) remove_cgroups();
 }
 
 Result<fs::path> Session::new_folder() {
@@ -98,6 +111,7 @@ Result<fs::path> Session::new_private_folder() {
 
 Result<std::string> Session::new_container_id() {
   const std::string id = "build-" + folder_.filename().string() + "-" + std::to_string(++counter_);
+  ran_containers_ = true;
   TRY(base::sys::write_file(folder_ / "containers" / id, "", 0600));
   return id;
 }

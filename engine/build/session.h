@@ -34,6 +34,7 @@ class Session {
   std::filesystem::path folder_, private_folder_;
   base::UniqueFd lock_;
   std::atomic<unsigned> counter_ = 0;
+  std::atomic<bool> ran_containers_ = false;
 };
 
 /// --root of the runtime for RUN steps.
