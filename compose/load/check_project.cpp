@@ -26,6 +26,9 @@ class ProjectChecks {
       limits(service);
       watch(service);
     }
+    for (const auto& [name, secret] : project_.secrets)
+      if (!secret.external && secret.file.empty() && secret.environment.empty())
+        report("secrets." + name, "one of file and environment must be given");
     container_names();
     cycles();
   }

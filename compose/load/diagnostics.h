@@ -20,7 +20,7 @@ struct Diagnostic {
 
 struct PrintStyle {
   bool colour = false;
-  std::string time;                  ///< RFC 3339 time for warnings; "" = now
+  std::string time = {};             ///< RFC 3339 time for warnings; "" = now
 };
 
 /// error: compose.yaml:7:11: services.web.ports[0]: port 70000 is out of range 1-65535

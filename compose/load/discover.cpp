@@ -37,8 +37,8 @@ class Discovery {
     // .env may itself say COMPOSE_FILE; a file found in a parent directory then brings its own .env.
     read_env_files();
     if (paths_.empty()) take_compose_file();
-    if (paths_.empty() && result_.diagnostics.empty()) search();
-    if (paths_.empty()) plain_error("no configuration file provided: not found");
+    if (paths_.empty() && !has_errors(result_.diagnostics)) search();
+    if (paths_.empty() && !has_errors(result_.diagnostics)) plain_error("no configuration file provided: not found");
     read_env_files();
     if (has_errors(result_.diagnostics)) return std::move(result_);
     LoadOptions options;

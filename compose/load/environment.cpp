@@ -5,6 +5,7 @@
 
 #include "compose/load/dotenv.h"
 #include "compose/load/merge.h"
+#include "compose/load/session.h"
 
 namespace compose::load {
 
@@ -102,8 +103,9 @@ class ServiceFiles {
   }
 
   static std::string reason(const base::Error& error) {
-    const auto colon = error.message.rfind(": ");
-    return colon == std::string::npos ? error.message : error.message.substr(colon + 2);
+    const std::string text = read_failure(error);
+    const auto colon = text.rfind(": ");
+    return colon == std::string::npos ? text : text.substr(colon + 2);
   }
 
   /// Sets a mapping of the service in its place among the printed attributes.

@@ -1,4 +1,4 @@
-#include <set>
+#include <algorithm>
 
 #include "compose/load/canonical.h"
 #include "compose/load/merge.h"
@@ -13,14 +13,15 @@ class Extender {
   Extender(Session& session, const ModelSource& source) : session_(session), context_(session.context_), source_(source) {}
 
   /// Replaces service `name` of `services` by itself merged over what it extends.
-  void extend(const std::string& name, Node& services, const std::string& path) {
+  /// `asked_at` is where it was asked for.
+  void extend(const std::string& name, Node& services, const std::string& path, Position asked_at) {
     Node* service = services.find(name);
     if (service == nullptr || !service->is_mapping()) return;
     const Node* extends = service->find("extends");
     if (extends == nullptr || extends->directive == Directive::reset) return;
     const Reference target = reference(*extends, name, path);
     if (target.service.empty()) return;
-    if (!enter(name, path, extends->at)) return;
+    if (!enter(name, path, asked_at)) return;
     if (const Node* base = base_of(target, name, services, path)) {
       Node merged = *base;
       Node over = std::move(*services.find(name));
@@ -65,16 +66,15 @@ class Extender {
 
   bool enter(const std::string& name, const std::string& path, Position at) {
     const std::string link = name + " in " + path;
-    std::string cycle;
-    for (const std::string& earlier : chain_) {
-      cycle += earlier + " extends ";
-      if (earlier == link) {
-        context_.error(at, "services." + name + ".extends", "extends itself: " + cycle + link);
-        return false;
-      }
+    const auto begin = std::find(chain_.begin(), chain_.end(), link);
+    if (begin == chain_.end()) {
+      chain_.push_back(link);
+      return true;
     }
-    chain_.push_back(link);
-    return true;
+    std::string cycle;
+    for (auto step = begin; step != chain_.end(); ++step) cycle += *step + " extends ";
+    context_.error(at, std::string(), "a service extends itself: " + cycle + link);
+    return false;
   }
 
   /// The extended service with its own `extends` applied; nullptr when reported.
@@ -84,7 +84,7 @@ class Extender {
         missing(target, name, services, path);
         return nullptr;
       }
-      extend(target.service, services, path);
+      extend(target.service, services, path, target.at);
       const Node* base = services.find(target.service);
       return base->is_mapping() ? base : nullptr;
     }
@@ -94,7 +94,7 @@ class Extender {
       missing(target, name, *others, target.file);
       return nullptr;
     }
-    extend(target.service, *others, target.file);
+    extend(target.service, *others, target.file, target.at);
     const Node* base = others->find(target.service);
     return base->is_mapping() ? base : nullptr;
   }
@@ -138,7 +138,7 @@ void Session::apply_extends(Node& document, const std::string& path, const Model
   std::vector<std::string> names;
   for (const Entry& entry : services->entries)
     if (entry.value.find("extends") != nullptr) names.push_back(entry.key);
-  for (const std::string& name : names) Extender(*this, source).extend(name, *services, path);
+  for (const std::string& name : names) Extender(*this, source).extend(name, *services, path, {});
 }
 
 }  // namespace compose::load

@@ -45,7 +45,12 @@ std::string choose_name(Context& context, const Node* written) {
       const auto found = options.environment.find(std::string(variable));
       return found == options.environment.end() ? std::nullopt : std::optional(found->second);
     };
-    name = normalize_project_name(options.interpolate ? substitute(written->text, lookup).text : written->text);
+    const std::string text = options.interpolate ? substitute(written->text, lookup).text : written->text;
+    name = normalize_project_name(text);
+    if (name.empty() && !text.empty()) {
+      context.error(written->at, std::string("name"), "'" + text + "' has no letter or digit a project name could be made of");
+      return "";
+    }
   }
   if (name.empty()) name = normalize_project_name(base_name(options.working_dir));
   if (name.empty()) context.plain_error("project name must not be empty", "give one with -p or 'name:'");

@@ -14,22 +14,22 @@ namespace compose::load {
 
 /// What the command line and the environment say; input of discover().
 struct CommandLine {
-  std::vector<std::string> files;           ///< -f, in order; "-" = standard input
-  std::string project_directory;            ///< --project-directory
-  std::string project_name;                 ///< -p
-  std::vector<std::string> env_files;       ///< --env-file
-  std::vector<std::string> profiles;        ///< --profile
-  model::StringMap environment;             ///< of the process
-  std::string current_dir;                  ///< absolute
+  std::vector<std::string> files = {};           ///< -f, in order; "-" = standard input
+  std::string project_directory = {};            ///< --project-directory
+  std::string project_name = {};                 ///< -p
+  std::vector<std::string> env_files = {};       ///< --env-file
+  std::vector<std::string> profiles = {};        ///< --profile
+  model::StringMap environment = {};             ///< of the process
+  std::string current_dir = {};                  ///< absolute
 };
 
 /// Input of load(): discover() fills it; tests may fill it by hand (environment is then final: no .env is read).
 struct LoadOptions {
-  std::vector<std::string> files;           ///< absolute paths or "-", in order
-  std::string working_dir;                  ///< absolute: base of relative paths, source of the default name
-  std::string project_name;                 ///< "" = from `name:`, else the working directory
-  std::vector<std::string> profiles;        ///< "*" = all
-  model::StringMap environment;             ///< shell over env files
+  std::vector<std::string> files = {};           ///< absolute paths or "-", in order
+  std::string working_dir = {};                  ///< absolute: base of relative paths, source of the default name
+  std::string project_name = {};                 ///< "" = from `name:`, else the working directory
+  std::vector<std::string> profiles = {};        ///< "*" = all
+  model::StringMap environment = {};             ///< shell over env files
   bool interpolate = true;
   bool normalize = true;
   bool resolve_paths = true;

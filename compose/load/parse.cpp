@@ -32,6 +32,49 @@ std::size_t count_nodes(const Node& node) {
   return n;
 }
 
+/// Decodes in place; false when it is no base64 (blanks between characters are allowed).
+bool decode_base64(std::string& text) {
+  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  std::uint32_t bits = 0;
+  std::size_t count = 0, padding = 0;
+  for (const char c : text) {
+    if (c == ' ' || c == '\n' || c == '\r' || c == '\t') continue;
+    const auto value = digits.find(c);
+    if (c == '=') ++padding;
+    else if (value == std::string_view::npos || padding > 0) return false;
+    bits = (bits << 6U) | static_cast<std::uint32_t>(c == '=' ? 0 : value);
+    if (++count % 4 != 0) continue;
+    for (unsigned shift = 24; shift > 0;) {
+      shift -= 8;
+      out += static_cast<char>((bits >> shift) & 0xFFU);
+    }
+    bits = 0;
+  }
+  if (count % 4 != 0 || padding > 2) return false;
+  out.resize(out.size() - padding);
+  text = std::move(out);
+  return true;
+}
+
+/// go-yaml reads YAML 1.1 only: a `%YAML` directive that says otherwise is refused. Returns its line, 0 = none.
+std::uint32_t foreign_version(std::string_view text) {
+  std::uint32_t line = 0;
+  bool directives = true;
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size());
+    auto current = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    ++line;
+    if (line > 1 && !directives && !current.starts_with("...")) continue;
+    if (current.ends_with('\r')) current.remove_suffix(1);
+    if (current.starts_with("...")) directives = true;
+    else if (directives && current.starts_with("%YAML ") && current.substr(6, 3) != "1.1") return line;
+    else if (!current.empty() && current[0] != '#' && current[0] != '%' && current[0] != ' ') directives = false;
+  }
+  return 0;
+}
+
 class Builder final : public YAML::EventHandler {
  public:
   Builder(Context& context, std::uint32_t file) : context_(context), file_(file) {}
@@ -206,7 +249,10 @@ class Builder final : public YAML::EventHandler {
   void tagged_scalar(Node& node, const std::string& tag) {
     if (tag == "?") {
       resolve_plain(node);
-      if (node.kind == Kind::string && is_timestamp(node.text)) timestamp(node);
+      if (node.kind == Kind::string && is_timestamp(node.text)) {
+        node.time = true;
+        node.text = format_timestamp(node.text);
+      }
       return;
     }
     node.kind = Kind::string;
@@ -221,8 +267,10 @@ class Builder final : public YAML::EventHandler {
       return;
     }
     const std::string_view name = std::string_view(tag).substr(core.size());
-    if (name == "str") {
+    if (name == "str" || name == "binary") {
       node.quoted = true;
+      if (name == "binary" && !decode_base64(node.text))
+        context_.error(node.at, std::string(), "!!binary value is not base64");
       return;
     }
     resolve_plain(node);
@@ -236,11 +284,6 @@ class Builder final : public YAML::EventHandler {
       context_.error(node.at, std::string(), "'" + node.text + "' cannot be read as !!" + std::string(name));
   }
 
-  /// The schema knows no times; Docker Compose refuses them too (as time.Time).
-  void timestamp(Node& node) {
-    context_.error(node.at, std::string(), "'" + node.text + "' is read as a date", "write it in quotes");
-  }
-
   Context& context_;
   std::uint32_t file_;
   std::vector<Frame> frames_;
@@ -252,6 +295,10 @@ class Builder final : public YAML::EventHandler {
 std::vector<Node> parse_documents(Context& context, std::uint32_t file) {
   const std::string& text = context.sources.files[file].text;
   Builder builder(context, file);
+  if (const auto line = text.starts_with('%') || text.find("\n%") != std::string::npos ? foreign_version(text) : 0; line != 0) {
+    context.error({file, line, 1}, std::string(), "only YAML 1.1 documents are read");
+    return {};
+  }
   try {
     TextBuffer buffer(text);
     std::istream stream(&buffer);

@@ -86,7 +86,7 @@ class Resolver {
 
  private:
   void make_absolute(Node& node) const {
-    if (!node.is_string() || node.text.empty()) return;
+    if (!node.is_string()) return;
     node.text = expand_home(node.text, context_.options.environment);
     if (!is_windows_absolute(node.text)) node.text = absolute_path(base_, node.text);
   }
@@ -103,7 +103,7 @@ class Resolver {
       context_.error(node.at, path, "a bind mount needs a source");
       return;
     }
-    make_absolute(*source);
+    if (!source->text.empty()) make_absolute(*source);
   }
 
   Context& context_;

@@ -84,18 +84,18 @@ struct Rule {
   Unique unique = Unique::none;
   Short expand = Short::none;
   PathKind path = PathKind::none;
-  std::string_view choices;             ///< "a|b|c": the only strings accepted
-  std::string_view key_pattern;         ///< free keys: one of the names in schema.cpp ("name", "word", "filled")
-  std::string_view format;              ///< schema.cpp: "percent", "number" (the schema takes a string, the reader does not) …
+  std::string_view choices = {};             ///< "a|b|c": the only strings accepted
+  std::string_view key_pattern = {};         ///< free keys: one of the names in schema.cpp ("name", "word", "filled")
+  std::string_view format = {};              ///< schema.cpp: "percent", "number" (the schema takes a string, the reader does not) …
   bool unique_items = false;            ///< equal items are refused
   bool json_null = false;               ///< JSON prints null when absent
   bool json_object = false;             ///< JSON prints {} when absent
-  std::string_view json_key;            ///< JSON key when it is not `key`
+  std::string_view json_key = {};            ///< JSON key when it is not `key`
 };
 
 struct Object {
   std::span<const Rule> attributes;     ///< in the order they are printed
-  std::span<const std::string_view> required;
+  std::span<const std::string_view> required = {};
   bool extensions = true;               ///< x-… allowed
 };
 

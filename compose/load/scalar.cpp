@@ -187,6 +187,30 @@ bool is_timestamp(std::string_view text) {
   return digits(2, 2) && skip(':') && digits(2, 2) && i == text.size();
 }
 
+std::string format_timestamp(std::string_view text) {
+  const auto two = [](std::string_view digits) { return (digits.size() < 2 ? "0" : "") + std::string(digits); };
+  const auto take = [&](std::string_view stops) {
+    const auto end = std::min(text.find_first_of(stops), text.size());
+    const auto part = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    return part;
+  };
+  std::string out(take("-"));
+  out += "-" + two(take("-"));
+  out += "-" + two(take("Tt "));
+  if (text.empty()) return out + "T00:00:00Z";
+  out += "T" + two(take(":"));
+  out += ":" + two(take(":"));
+  const auto zone_at = text.find_first_of("Z+-");
+  const std::string zone(zone_at == std::string_view::npos ? "Z" : text.substr(zone_at));
+  const auto seconds = text.substr(0, zone_at);
+  const auto dot = seconds.find('.');
+  out += ":" + two(seconds.substr(0, dot));
+  std::string fraction(dot == std::string_view::npos ? "" : seconds.substr(dot));
+  while (fraction.ends_with('0') || fraction == ".") fraction.pop_back();
+  return out + fraction + (zone == "+00:00" || zone == "-00:00" ? "Z" : zone);
+}
+
 void resolve_plain(Node& node) {
   const std::string_view text = node.text;
   if (is_null(text)) {

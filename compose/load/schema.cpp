@@ -84,6 +84,10 @@ class Schema {
   explicit Schema(Context& context) : context_(context) {}
 
   void check(const Node& node, const Rule& rule, const Path& path) {
+    if (node.time) {
+      context_.error(node.at, path, "is read as a date", "write it in quotes");
+      return;
+    }
     if (!accepts(rule, node)) {
       context_.error(node.at, path, "expected " + expected(rule.accepts) + ", found " + std::string(kind_name(node.kind)),
                      hint_for(node, rule));

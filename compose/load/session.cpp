@@ -9,7 +9,14 @@
 
 namespace compose::load {
 
-std::string read_failure(const base::Error& error) { return error.message; }
+std::string read_failure(const base::Error& error) {
+  // Go writes system errors in lower case.
+  std::string text = error.message;
+  const auto reason = text.rfind(": ");
+  if (reason != std::string::npos && text[reason + 2] >= 'A' && text[reason + 2] <= 'Z')
+    text[reason + 2] = static_cast<char>(text[reason + 2] - 'A' + 'a');
+  return text;
+}
 
 std::vector<Node> Session::parse_file(const std::string& path) {
   if (const auto known = preloaded_.find(path); known != preloaded_.end()) return known->second;

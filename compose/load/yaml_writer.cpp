@@ -186,7 +186,7 @@ class YamlWriter {
         if (number == "-Inf") return "-.inf";
         return number == "NaN" ? ".nan" : number;
       }
-      default: return text(node.text, false, indent);
+      default: return node.time ? node.text : text(node.text, false, indent);
     }
   }
 

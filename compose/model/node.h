@@ -24,6 +24,7 @@ struct Entry;
 struct Node {
   Kind kind = Kind::null;
   Directive directive = Directive::none;
+  bool time = false;                 ///< a string that is a time: YAML knows those, Compose does not
   bool quoted = false;               ///< a string written in quotes or as a block: never another type
   Position at;
   std::string text;                  ///< the scalar as written (escapes resolved); the value of a string

@@ -221,6 +221,7 @@ struct VolumeMount {
 };
 
 struct Service {
+  bool operator==(const Service&) const = default;
   std::string name;
   Strings profiles;
   StringMap annotations;
