@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -162,15 +163,18 @@ TEST_CASE("a writer killed again and again loses no line and doubles none", "[lo
   int kills = 0, status = 0;
   bool produced = false;
   while (!produced) {
+    // Longer and longer, so that a slow machine gets on as well.
+    const auto delay = random() % static_cast<unsigned>(1500 + 10 * kills);
     const pid_t writer = ::fork();
     REQUIRE(writer >= 0);
     if (writer == 0) {
+      // The alarm's default action ends a process as SIGKILL does, at any instruction, without the test having to sleep.
+      const itimerval alarm{{0, 0}, {0, static_cast<suseconds_t>(1 + delay)}};
+      ::setitimer(ITIMER_REAL, &alarm, nullptr);
       auto opened = LogWriter::open({folder.log(), folder.dir.path() / "log.journal", folder.settings});
       if (!opened) ::_exit(3);
       while (true) (void)opened->pump(Stream::out, fifo->borrow()).has_value();
     }
-    ::usleep(static_cast<useconds_t>(random() % 1500));
-    ::kill(writer, SIGKILL);
     REQUIRE(::waitpid(writer, &status, 0) == writer);
     CHECK(WIFSIGNALED(status));
     ++kills;
