@@ -149,7 +149,7 @@ base::Result<Endpoint> Network::attach(base::Fd container, const EndpointConfig&
   ASSIGN_OR_RETURN(auto plan, plan_endpoint(endpoint).with("network " + config().name));
   const std::lock_guard guard(state_->mutex);
   const auto port = port_name(endpoint.id);
-  bool made = false;
+  bool creating = false;
   const auto work = [&]() -> base::Result<> {
     ASSIGN_OR_RETURN(auto inner, netlink::Socket::open());
     netlink::Batch batch;
@@ -157,9 +157,9 @@ base::Result<Endpoint> Network::attach(base::Fd container, const EndpointConfig&
     TRY(state_->socket.run(batch));
     const std::string prefix = config().interface_prefix.empty() ? "eth" : config().interface_prefix;
     ASSIGN_OR_RETURN(plan.interface_name, choose_name(inner, endpoint, prefix));
+    creating = true;
     TRY(state_->bridged() ? make_port(*state_, port, endpoint.id, plan, container)
                           : make_vlan(*state_, endpoint, plan, container));
-    made = true;
     if (state_->bridged() && config().isolate_ports) {
       ASSIGN_OR_RETURN(const auto link, state_->socket.link(port));
       netlink::Batch isolate;
@@ -173,8 +173,12 @@ base::Result<Endpoint> Network::attach(base::Fd container, const EndpointConfig&
     return state_->socket.settle(state_->bridge_name());
   };
   if (auto done = in_netns(container, work); !done) {
-    if (made) {
-      // The container's end: deleting it takes a veth's other end along.
+    // A failed answer does not mean that nothing was made.
+    if (state_->bridged()) {
+      netlink::Batch undo;
+      undo.remove_link(port);
+      (void)state_->socket.run(undo).has_value();
+    } else if (creating) {
       (void)remove_interface(container, plan.interface_name).has_value();
     }
     return std::move(done).with("attaching to network " + config().name).error();

@@ -79,7 +79,11 @@ base::Result<> TableView::change(const std::vector<ElementChange>& changes) {
   const auto before = std::exchange(generation_, 0);
   TRY(socket_.change(changes));
   for (const auto& change : changes) {
-    if (change.add) {
+    if (change.value.empty()) {
+      auto& set = table_.sets[change.map];
+      std::erase(set, change.key);
+      if (change.add) set.push_back(change.key);
+    } else if (change.add) {
       table_.maps[change.map][change.key] = change.value;
     } else {
       table_.maps[change.map].erase(change.key);
@@ -118,9 +122,9 @@ std::set<std::string> outward_interfaces(const std::vector<netlink::Link>& links
   return out;
 }
 
-std::string set_elements(const std::string& set, const std::set<std::string>& names) {
-  std::string out;
-  for (const auto& name : names) out += "add element inet compose " + set + " { \"" + name + "\" }\n";
+std::vector<ElementChange> set_changes(bool add, const std::string& set, const std::set<std::string>& names) {
+  std::vector<ElementChange> out;
+  for (const auto& name : names) out.push_back({add, set, name, {}});
   return out;
 }
 
@@ -166,10 +170,13 @@ base::Result<> HostNetwork::State::ensure_table() {
     if (!applied) applied = nft.run("table inet compose\ndelete table inet compose\n" + text);
     if (!applied) return std::move(applied).error();
     // After a flush the table has forgotten which interfaces we opened; we have not.
-    if (missing && !(opened4.empty() && opened6.empty()))
-      TRY(nft.run(set_elements("opened4", opened4) + set_elements("opened6", opened6)));
+    const auto before4 = opened4, before6 = opened6;
     ASSIGN_OR_RETURN(table, view.reread());
     good_rules = table->rules;
+    if (missing) {
+      TRY(view.change(set_changes(true, "opened4", before4)));
+      TRY(view.change(set_changes(true, "opened6", before6)));
+    }
   }
   const auto names = [&](const char* set) {
     const auto found = table->sets.find(set);
@@ -202,15 +209,14 @@ base::Result<> HostNetwork::State::open_forwarding(const std::vector<netlink::Li
     if (is_uplink(link)) TRY(write_sysctl(knob(link.name), "1"));
   if (read_sysctl("net/ipv4/ip_forward") == "1") {
     // Somebody made this host a router; what he forwards is not ours to stop.
-    if (!opened4.empty()) TRY(nft.run("flush set inet compose opened4"));
+    TRY(view.change(set_changes(false, "opened4", opened4)));
     opened4.clear();
     return {};
   }
   for (const auto& name : outward_interfaces(links, routes, false)) {
     if (read_sysctl(knob(name)) != "0") continue;
     // First the guard, then the door.
-    TRY(nft.run(set_elements("opened4", {name})));
-    opened4.insert(name);
+    if (opened4.insert(name).second) TRY(view.change(set_changes(true, "opened4", {name})));
     TRY(write_sysctl(knob(name), "1"));
   }
   return {};
@@ -222,7 +228,7 @@ base::Result<> HostNetwork::State::open_forwarding6(const std::vector<netlink::L
   // Linux 6.17 has a switch for each interface; before, only the machine-wide one counts (ip6_forward()).
   const bool each = !read_sysctl("net/ipv6/conf/lo/force_forwarding").empty();
   if (read_sysctl("net/ipv6/conf/all/forwarding") == "1" && (each || opened6.empty())) {
-    if (!opened6.empty()) TRY(nft.run("flush set inet compose opened6"));
+    TRY(view.change(set_changes(false, "opened6", opened6)));
     opened6.clear();
     return {};
   }
@@ -233,8 +239,7 @@ base::Result<> HostNetwork::State::open_forwarding6(const std::vector<netlink::L
     for (const auto& name : outward) {
       const auto knob = "net/ipv6/conf/" + name + "/force_forwarding";
       if (read_sysctl(knob) != "0") continue;
-      TRY(nft.run(set_elements("opened6", {name})));
-      opened6.insert(name);
+      if (opened6.insert(name).second) TRY(view.change(set_changes(true, "opened6", {name})));
       TRY(write_sysctl(knob, "1"));
     }
     return {};
@@ -243,7 +248,7 @@ base::Result<> HostNetwork::State::open_forwarding6(const std::vector<netlink::L
     // A router ignores router advertisements unless told 2: the host would lose its own default route.
     if (read_sysctl("net/ipv6/conf/" + name + "/accept_ra") == "1")
       TRY(write_sysctl("net/ipv6/conf/" + name + "/accept_ra", "2"));
-    if (opened6.insert(name).second) TRY(nft.run(set_elements("opened6", {name})));
+    if (opened6.insert(name).second) TRY(view.change(set_changes(true, "opened6", {name})));
   }
   return write_sysctl("net/ipv6/conf/all/forwarding", "1");
 }

@@ -210,15 +210,19 @@ base::Result<Network> Network::create(HostNetwork& host, NetworkConfig config, s
   bool fresh = false;
   ASSIGN_OR_RETURN(auto netns, namespace_for(pin, fresh).with(what));
   ASSIGN_OR_RETURN(auto state, assemble(host, std::move(config), std::move(netns)).with(what));
-  TRY(build(*state).with(what));
-  // Pinned last: until here a failure or a crash leaves nothing, as the namespace goes with its last descriptor.
-  if (fresh) TRY(network::pin(state->netns.borrow(), pin).with(what));
-  enroll(host, *state);
-  if (state->uplink) {
-    if (auto ready = host.ensure(); !ready) {
-      if (fresh) (void)remove(host, state->config, pin).has_value();
-      return std::move(ready).with(what).error();
-    }
+  const auto finish = [&]() -> base::Result<> {
+    TRY(build(*state));
+    // Pinned last: until here a crash leaves nothing, as the namespace goes with its last descriptor.
+    if (fresh) TRY(network::pin(state->netns.borrow(), pin));
+    enroll(host, *state);
+    if (state->uplink) TRY(host.ensure());
+    return {};
+  };
+  if (auto done = finish(); !done) {
+    // An uplink that belongs to somebody else is the one thing that must stay.
+    const bool foreign = done.error().kind == base::ErrorKind::exists;
+    if (fresh && !foreign) (void)remove(host, state->config, pin).has_value();
+    return std::move(done).with(what).error();
   }
   return Network(std::move(state));
 }

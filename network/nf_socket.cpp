@@ -101,8 +101,13 @@ void put_data(nl_msg* m, int type, std::string_view bytes) {
 }
 
 base::Result<> put_element(Writer& out, const ElementChange& change) {
-  ASSIGN_OR_RETURN(const auto key, concat_bytes(change.key));
-  ASSIGN_OR_RETURN(const auto value, concat_bytes(change.value));
+  std::string key = change.key, value;
+  if (change.value.empty()) {
+    key.resize(16);  // IFNAMSIZ
+  } else {
+    ASSIGN_OR_RETURN(key, concat_bytes(change.key));
+    ASSIGN_OR_RETURN(value, concat_bytes(change.value));
+  }
   auto* m = out.table_message(change.add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
                               NLM_F_ACK | (change.add ? NLM_F_CREATE | NLM_F_EXCL : 0), NFPROTO_INET);
   put_text(m, NFTA_SET_ELEM_LIST_TABLE, "compose");
@@ -110,7 +115,7 @@ base::Result<> put_element(Writer& out, const ElementChange& change) {
   auto* list = nla_nest_start(m, NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED);
   auto* element = nla_nest_start(m, NFTA_LIST_ELEM | NLA_F_NESTED);
   put_data(m, NFTA_SET_ELEM_KEY, key);
-  if (change.add) put_data(m, NFTA_SET_ELEM_DATA, value);
+  if (change.add && !value.empty()) put_data(m, NFTA_SET_ELEM_DATA, value);
   nla_nest_end(m, element);
   nla_nest_end(m, list);
   return {};

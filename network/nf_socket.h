@@ -16,7 +16,7 @@ using Entries = std::map<std::string, std::map<std::string, std::string>>;
 
 struct ElementChange {
   bool add = true;
-  std::string map, key, value;  ///< as in Entries
+  std::string map, key, value;  ///< as in Entries; of sets of interfaces ("opened4") only the key, an interface's name
 };
 
 /// Keep one open rather than opening one a task: closing it waits for a grace period (some 10 ms) whenever the namespace's
