@@ -36,8 +36,4 @@ TEST_CASE("a creation that fails at any system call says why and leaves nothing"
   CHECK(support::kernel_leftovers() == before);
   CHECK(at > 100);
 }
-#else
-TEST_CASE("a creation that fails at any system call says why and leaves nothing", "[ns]") {
-  SKIP_TEST("built without COMPOSE_FAULTS (preset faults)");
-}
 #endif

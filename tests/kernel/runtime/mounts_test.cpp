@@ -210,7 +210,7 @@ TEST_CASE("the root can be a detached mount at a descriptor, and so can a mount'
   CHECK(bundle.leftovers() == "");
 }
 
-TEST_CASE("--no-pivot and copy-symlink work", "[ns]") {
+TEST_CASE("a root is moved instead of pivoted, and links are copied, when asked", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;
   std::filesystem::create_symlink("/etc/passwd", bundle.folder() / "link");
