@@ -51,9 +51,8 @@ bool decode_base64(std::string& text) {
     }
     bits = 0;
   }
-  if (count % 4 != 0 || padding > 2) return false;
-  out.resize(out.size() - padding);
-  text = std::move(out);
+  if (count % 4 != 0 || padding > 2 || padding > out.size()) return false;
+  text.assign(out, 0, out.size() - padding);
   return true;
 }
 
@@ -81,6 +80,9 @@ class Builder final : public YAML::EventHandler {
 
   std::vector<Node> documents;
 
+  /// Where the last scalar begins, when it is quoted.
+  [[nodiscard]] const std::optional<Position>& last_quoted() const { return last_quoted_; }
+
   void OnDocumentStart(const YAML::Mark&) override { anchors_.clear(); }
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { place(Node::make_null(at(mark)), anchor); }
@@ -99,6 +101,7 @@ class Builder final : public YAML::EventHandler {
     node.at = at(mark);
     node.text = value;
     tagged_scalar(node, tag);
+    last_quoted_ = node.quoted ? std::optional(node.at) : std::nullopt;
     place(std::move(node), anchor);
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -284,11 +287,35 @@ class Builder final : public YAML::EventHandler {
       context_.error(node.at, std::string(), "'" + node.text + "' cannot be read as !!" + std::string(name));
   }
 
+  std::optional<Position> last_quoted_;
   Context& context_;
   std::uint32_t file_;
   std::vector<Frame> frames_;
   std::unordered_map<YAML::anchor_t, Node> anchors_;
 };
+
+}  // namespace
+
+namespace {
+
+/// The YAML library takes the end of the file for the end of a quoted scalar; the specification and go-yaml do not.
+/// Only the last scalar of a file can be one.
+bool unterminated(std::string_view text, const Position& at) {
+  for (std::uint32_t line = 1; line < at.line; ++line) {
+    const auto end = text.find('\n');
+    if (end == std::string_view::npos) return false;
+    text.remove_prefix(end + 1);
+  }
+  if (at.column == 0 || text.size() < at.column) return false;
+  text.remove_prefix(at.column - 1);
+  const char quote = text.front();
+  if (quote != '"' && quote != '\'') return false;  // a tag or an anchor comes first
+  for (std::size_t i = 1; i < text.size(); ++i) {
+    if (quote == '"' && text[i] == '\\') ++i;
+    else if (text[i] == quote) return false;
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -312,6 +339,10 @@ std::vector<Node> parse_documents(Context& context, std::uint32_t file) {
     if (!problem.mark.is_null())
       at = {file, static_cast<std::uint32_t>(problem.mark.line + 1), static_cast<std::uint32_t>(problem.mark.column + 1)};
     context.error(at, std::string(), "YAML syntax: " + problem.msg);
+    return {};
+  }
+  if (const auto& at = builder.last_quoted(); at && unterminated(text, *at)) {
+    context.error(*at, std::string(), "YAML syntax: this quoted value has no end", "close the quote");
     return {};
   }
   return std::move(builder.documents);
