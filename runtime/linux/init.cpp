@@ -166,7 +166,7 @@ Result<> become_program(InitContext& context, Stage& stage) {
   const auto environment = final_environment(process);
   const auto pass_listener = [&](UniqueFd listener) -> Result<> {
     const int fds[] = {listener.number()};
-    return sys::send_fds(context.seccomp_listener_socket.borrow(), context.state_json, fds);
+    return sys::send_fds(context.seccomp_listener_socket.borrow(), context.seccomp_state, fds);
   };
   TRY(become_user(context.process, {.proc = stage.proc.borrow(), .make_cwd = true}, pass_listener));
   reset_signals();

@@ -15,7 +15,8 @@ namespace runtime {
 struct InitContext {
   const spec::Config* config = nullptr;
   std::string id, bundle;
-  std::string state_json;                   ///< for hooks that init runs; the pid is filled in as it is seen by the hooks' namespace
+  std::string state_json;                   ///< for hooks that init runs; the pid is the one those hooks see
+  std::string seccomp_state;                ///< what the seccomp agent is told; the pid is the host's
   NamespacePlan namespaces;
   std::vector<PlannedMount> mounts;
   std::vector<MountSource> sources;
@@ -28,6 +29,7 @@ struct InitContext {
   base::UniqueFd seccomp_listener_socket;   ///< connected to listenerPath
   SyncSocket sync;                          ///< init's end
   bool pivot = true, new_keyring = true, hooks_before_pivot = false, map_ids = false;
+  bool user_joined = false;                 ///< the joined user namespace was entered before the clone
 };
 
 /// Never returns: becomes the program, or reports the error over the sync (or start) socket and exits.

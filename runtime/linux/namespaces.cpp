@@ -125,7 +125,7 @@ ChildNamespaces::~ChildNamespaces() {
 
 Result<> join_namespaces(const NamespacePlan& plan) {
   for (const JoinedNamespace& space : plan.joined) {
-    if (space.flag == CLONE_NEWPID || space.flag == CLONE_NEWTIME) continue;
+    if (space.flag == CLONE_NEWPID || space.flag == CLONE_NEWTIME || space.flag == CLONE_NEWUSER) continue;
     auto done = kernel::setns(space.fd.borrow(), static_cast<int>(space.flag));
     if (!done) return std::move(done).with("joining the " + space.type + " namespace");
   }

@@ -50,7 +50,7 @@ class ChildNamespaces {
   base::UniqueFd own_pid_, own_time_;
 };
 
-/// Init's part: setns into the rest, user namespace first.
+/// Init's part: setns into the rest. The user namespace was entered before init was cloned.
 base::Result<> join_namespaces(const NamespacePlan& plan);
 
 /// Writes the id maps of `pid`'s new user namespace; without the right to, through newuidmap(1) and newgidmap(1).

@@ -174,7 +174,7 @@ Result<> prepare(const Global& global, const Arguments& arguments, Exec& exec) {
   }
   if (context.prepared.seccomp && context.prepared.seccomp->notifies) {
     ASSIGN_OR_RETURN(context.seccomp_listener_socket, sys::connect_unix(exec.config.linux_.seccomp->listener_path));
-    context.seccomp_state = state_json(exec.record, Status::running, exec.record.pid);
+    context.seccomp_state = seccomp_state_json(exec.record, Status::running, exec.record.pid, exec.config.linux_.seccomp->listener_metadata);
   }
   return {};
 }

@@ -8,6 +8,7 @@
 
 #include <climits>
 #include <csignal>
+#include <cstdlib>
 
 #include "base/log.h"
 #include "base/sys.h"
@@ -71,7 +72,10 @@ Result<> Launched::prepare(const CreateOptions& options) {
   ASSIGN_OR_RETURN(context.namespaces, plan_namespaces(*config_));
   ASSIGN_OR_RETURN(context.mounts, plan_mounts(*config_));
   ASSIGN_OR_RETURN(context.process, prepare_process(*config_->process, config_->linux_, seccomp_cache(options.root)));
-  context.process.preserve_fds = options.preserve_fds;
+  context.process.preserve_fds = options.preserve_fds + options.listen_fds;
+  if (options.listen_fds > 0)
+    for (const auto& variable : {"LISTEN_FDS=" + std::to_string(options.listen_fds), std::string("LISTEN_PID=1")})
+      config_->process->env.push_back(variable);
   context.process.tiny_init = options.tiny_init;
   context.map_ids = context.namespaces.is_new(CLONE_NEWUSER);
   ASSIGN_OR_RETURN(context.cgroups, cgroup_host());
@@ -121,6 +125,56 @@ Result<> Launched::prepare_files(const CreateOptions& options) {
   return {};
 }
 
+namespace {
+
+/// Our pid as the host sees it, whatever pid namespace we are in: its procfs is still the one mounted.
+pid_t pid_on_host() {
+  char text[32];
+  const ssize_t length = ::readlink("/proc/self", text, sizeof text - 1);
+  return length > 0 ? std::atoi(std::string(text, static_cast<std::size_t>(length)).c_str()) : 0;
+}
+
+/// A new pid namespace must belong to a joined user namespace, which can only be entered first: a helper enters it and clones
+/// init as its brother, our child. (Everything else is owned rightly because init's clone makes it.)
+Result<kernel::Cloned> clone_in_joined_user(const NamespacePlan& plan, const kernel::CloneOptions& options) {
+  ASSIGN_OR_RETURN(auto ends, sys::pipe());
+  ASSIGN_OR_RETURN(auto helper, kernel::clone3({.flags = 0, .cgroup = options.cgroup}));
+  if (helper.pid == 0) {
+    const auto& user = plan.joined.front();  // user namespaces are sorted to the front
+    std::int32_t answer[2] = {0, 0};
+    if (::setns(user.fd.number(), CLONE_NEWUSER) != 0) answer[1] = errno;
+    if (answer[1] == 0) {
+      // Init itself is told by the 0 and goes on with the caller's code.
+      auto init = kernel::clone3({.flags = options.flags | CLONE_PARENT, .cgroup = -1});
+      if (init && init->pid == 0) return kernel::Cloned{.pid = 0, .pidfd = UniqueFd()};
+      if (init) answer[0] = init->pid;
+      if (!init) answer[1] = init.error().number;
+    }
+    [[maybe_unused]] const ssize_t told = ::write(ends.second.number(), answer, sizeof answer);
+    ::_exit(0);
+  }
+  ends.second.reset();
+  std::int32_t answer[2] = {0, EPIPE};
+  [[maybe_unused]] const ssize_t heard = ::read(ends.first.number(), answer, sizeof answer);
+  while (::waitpid(helper.pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  if (answer[1] != 0) return base::errno_error(answer[1], "joining the user namespace");
+  ASSIGN_OR_RETURN(auto pidfd, sys::pidfd_open(answer[0]));
+  return kernel::Cloned{.pid = answer[0], .pidfd = std::move(pidfd)};
+}
+
+}  // namespace
+
+void Launched::become_init(UniqueFd sync) {
+  InitContext& context = *context_;
+  context.sync = SyncSocket(std::move(sync));
+  if (!config_->hooks.create_container.empty() || !config_->hooks.start_container.empty())
+    context.state_json = state_json(record_, Status::creating, ::getpid());
+  if (context.seccomp_listener_socket.valid())
+    context.seccomp_state = seccomp_state_json(record_, Status::creating, pid_on_host(), config_->linux_.seccomp->listener_metadata);
+  run_init(context);
+}
+
 Result<> Launched::start_init(const CreateOptions& options) {
   InitContext& context = *context_;
   ASSIGN_OR_RETURN(auto ends, sys::socketpair(SOCK_SEQPACKET));
@@ -130,17 +184,15 @@ Result<> Launched::start_init(const CreateOptions& options) {
   kernel::CloneOptions clone;
   clone.flags = context.namespaces.clone_flags | (options.child_of_caller ? CLONE_PARENT : 0U);
   clone.cgroup = cgroup_.unified().number();
-  ASSIGN_OR_RETURN(auto child, kernel::clone3(clone));
+  context.user_joined = !context.namespaces.joined.empty() && context.namespaces.joined.front().flag == CLONE_NEWUSER;
+  // There init is our child even where it should be our caller's; it is handed on when we end.
+  ASSIGN_OR_RETURN(auto child, context.user_joined ? clone_in_joined_user(context.namespaces, clone) : kernel::clone3(clone));
   if (child.pid == 0) {
     ends.first.reset();
-    context.sync = SyncSocket(std::move(ends.second));
-    if (!config_->hooks.create_container.empty() || !config_->hooks.start_container.empty() ||
-        context.seccomp_listener_socket.valid())
-      context.state_json = state_json(record_, Status::creating, ::getpid());
-    run_init(context);
+    become_init(std::move(ends.second));
   }
   armed_ = true;
-  ours_ = !options.child_of_caller;
+  ours_ = !options.child_of_caller || context.user_joined;
   pidfd_ = std::move(child.pidfd);
   record_.pid = child.pid;
   sync_ = SyncSocket(std::move(ends.first));

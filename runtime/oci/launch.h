@@ -15,7 +15,7 @@ struct CreateOptions {
   bool no_pivot = false, no_new_keyring = false, tiny_init = false;
   bool wait_for_start = false;   ///< create: the program runs only after `start`
   bool child_of_caller = false;  ///< create, run --detach: our caller reaps init
-  unsigned preserve_fds = 0;
+  unsigned preserve_fds = 0, listen_fds = 0;
   int rootfs_fd = -1;
 };
 
@@ -49,6 +49,7 @@ class Launched {
   base::Result<> prepare(const CreateOptions& options);
   base::Result<> prepare_files(const CreateOptions& options);
   base::Result<> start_init(const CreateOptions& options);
+  [[noreturn]] void become_init(base::UniqueFd sync);
   base::Result<> converse(const CreateOptions& options);
   void kill_init();
 

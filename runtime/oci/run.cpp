@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 
+#include "base/log.h"
 #include "base/sys.h"
 #include "runtime/linux/hooks.h"
 #include "runtime/linux/tty.h"
@@ -38,6 +40,8 @@ Result<CreateOptions> create_options(const Global& global, const Arguments& argu
   if (preserve.value_or(0) < 0 || preserve.value_or(0) > 65536)
     return base::make_error(ErrorKind::invalid, "--preserve-fds: out of range");
   options.preserve_fds = static_cast<unsigned>(preserve.value_or(0));
+  // sd_listen_fds(3): the caller's activation sockets belong to the container's program.
+  if (const char* sockets = std::getenv("LISTEN_FDS")) options.listen_fds = static_cast<unsigned>(std::clamp(std::atoi(sockets), 0, 1024));
   options.rootfs_fd = static_cast<int>(rootfs.value_or(-1));
   return options;
 }
@@ -86,7 +90,9 @@ Result<int> verb_start(const Global& global, const Arguments& arguments) {
   TRY(sys::unlink(dir.start_socket()));
   TRY(wait_for_exec(SyncSocket(std::move(connection))));
   ASSIGN_OR_RETURN(const auto config, dir.load_config());
-  TRY(run_hooks(config.hooks.poststart, state_json(record, Status::running, record.pid), "poststart"));
+  // config.md: a failing poststart hook is worth a warning, the container goes on.
+  if (auto done = run_hooks(config.hooks.poststart, state_json(record, Status::running, record.pid), "poststart"); !done)
+    base::log::warning("runtime", done.error().text());
   return 0;
 }
 

@@ -21,12 +21,27 @@ std::string_view to_string(Status status) {
   return words[static_cast<std::size_t>(status)];
 }
 
+namespace {
+
+void write_state(spec::JsonWriter& out, const ContainerRecord& record, Status status, pid_t pid) {
+  out.member("ociVersion", record.oci_version).member("id", record.id).text("status", to_string(status));
+  out.member("pid", pid).member("bundle", record.bundle).member("rootfs", record.rootfs).member("created", record.created);
+  out.text("owner", record.owner == 0 ? "root" : std::to_string(record.owner)).member("annotations", record.annotations);
+}
+
+}  // namespace
+
 std::string state_json(const ContainerRecord& record, Status status, pid_t pid) {
   spec::JsonWriter out;
+  out.object("", [&] { write_state(out, record, status, pid); });
+  return out.take();
+}
+
+std::string seccomp_state_json(const ContainerRecord& record, Status status, pid_t pid, const std::string& metadata) {
+  spec::JsonWriter out;
   out.object("", [&] {
-    out.member("ociVersion", record.oci_version).member("id", record.id).text("status", to_string(status));
-    out.member("pid", pid).member("bundle", record.bundle).member("rootfs", record.rootfs).member("created", record.created);
-    out.text("owner", record.owner == 0 ? "root" : std::to_string(record.owner)).member("annotations", record.annotations);
+    out.member("ociVersion", record.oci_version).strings("fds", {"seccompFd"}).member("pid", pid);
+    out.member("metadata", metadata).object("state", [&] { write_state(out, record, status, pid); });
   });
   return out.take();
 }

@@ -31,6 +31,8 @@ struct ContainerRecord {
 
 /// The specification's state object, as `state` prints it and hooks get it.
 std::string state_json(const ContainerRecord& record, Status status, pid_t pid);
+/// What the agent at linux.seccomp.listenerPath gets beside the descriptor: config-linux.md "ContainerProcessState".
+std::string seccomp_state_json(const ContainerRecord& record, Status status, pid_t pid, const std::string& metadata);
 std::string to_json(const ContainerRecord& record);
 base::Result<ContainerRecord> parse_record(std::string_view text);
 

@@ -187,3 +187,27 @@ TEST_CASE("a limit the kernel refuses is an error that names the file, and nothi
   CHECK(seen.err.find("cpuset.cpus") != std::string::npos);
   CHECK(bundle.leftovers() == "");
 }
+
+TEST_CASE("a user namespace is joined by path, and new namespaces belong to it", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle first;
+  map_users(first);
+  first.probe({"hold"});
+  REQUIRE(first.start({"--pid-file", first.folder() / "pid"}).code == 0);
+  const std::string pid = *base::sys::read_file(first.folder() / "pid");
+  const std::string path = "/proc/" + pid + "/ns/user";
+
+  Bundle second;
+  map_users(second);
+  second.config.linux_.namespaces.back().path = path;
+  second.config.linux_.namespaces.push_back({.type = "network", .path = ""});
+  const auto seen = second.run();
+  INFO(seen.err);
+  REQUIRE(seen.code == 0);
+  CHECK(seen.one("ns_user") == std::filesystem::read_symlink(path).string());
+  CHECK(seen.one("pid") == "1");
+  CHECK(seen.one("uid") == "0");
+  // Joined for real: without privilege over the new namespaces their hostname and mounts could not be set.
+  CHECK_FALSE(seen.all("mount").empty());
+  CHECK(second.leftovers() == "");
+}

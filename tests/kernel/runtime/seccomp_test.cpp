@@ -1,8 +1,10 @@
 // The default filter and its exceptions, as system calls behave under it.
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 
+#include "base/sys.h"
 #include "tests/kernel/runtime/bundle.h"
 
 using runtime_test::Bundle;
@@ -68,4 +70,32 @@ TEST_CASE("without a profile nothing is filtered", "[ns]") {
   Bundle bundle;
   bundle.config.linux_.seccomp.reset();
   CHECK(bundle.run().one("Seccomp") == "0");
+}
+
+TEST_CASE("a notifying filter hands its descriptor and the state to the agent", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  const std::string path = bundle.folder() / "agent.sock";
+  const auto agent = base::sys::listen_unix(path);
+  REQUIRE(agent);
+  runtime::spec::Seccomp profile;
+  profile.default_action = "SCMP_ACT_ALLOW";
+  profile.listener_path = path;
+  profile.listener_metadata = "for the agent";
+  profile.syscalls.push_back({.names = {"mkdir"}, .action = "SCMP_ACT_NOTIFY", .errno_ret = {}, .args = {}});
+  bundle.config.linux_.seccomp = profile;
+  bundle.probe({"hold"});
+  const auto started = bundle.start();
+  INFO(started.err);
+  REQUIRE(started.code == 0);
+  const base::UniqueFd connection(::accept4(agent->number(), nullptr, nullptr, SOCK_CLOEXEC));
+  const auto message = base::sys::recv_fds(connection.borrow());
+  REQUIRE(message);
+  CHECK(message->fds.size() == 1);
+  CHECK(message->bytes.find("\"fds\":[\"seccompFd\"]") != std::string::npos);
+  CHECK(message->bytes.find("\"metadata\":\"for the agent\"") != std::string::npos);
+  CHECK(message->bytes.find("\"id\":\"" + bundle.id() + "\"") != std::string::npos);
+  const auto state = bundle.runtime({"state", bundle.id()}).out;
+  const std::size_t at = state.find("\"pid\":");
+  CHECK(message->bytes.find(state.substr(at, state.find(',', at) - at)) != std::string::npos);  // the host's pid
 }

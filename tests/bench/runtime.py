@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Starts a static `true` and an exec of it in a Docker-like bundle, beside crun and runc where they are installed.
+
+usage: tests/bench/runtime.py BIN_DIR [RUNS]     (as root)
+One JSON line a measurement: wall and CPU milliseconds a run (median of 5 interleaved rounds), CPU over the whole process tree.
+"""
+import json, os, resource, shutil, statistics, subprocess, sys, tempfile, time
+
+DEFAULT_CAPS = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID",
+                "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE"]
+
+
+def make_bundle(folder, ours, args):
+    """`spec` gives Docker's mounts, masks and devices; the rest of what Docker writes is added here."""
+    root = os.path.join(folder, "rootfs")
+    os.makedirs(root, exist_ok=True)
+    source = os.path.join(folder, "true.c")
+    with open(source, "w") as file:
+        file.write("#include <unistd.h>\nint main(int c, char** v) { (void)v; if (c > 1) pause(); return 0; }\n")
+    subprocess.run(["cc", "-O2", "-static", "-o", os.path.join(root, "true"), source], check=True)
+    config_file = os.path.join(folder, "config.json")
+    if os.path.exists(config_file):
+        os.unlink(config_file)
+    subprocess.run([ours, "spec", "--bundle", folder], check=True)
+    with open(config_file) as file:
+        config = json.load(file)
+    config["root"] = {"path": "rootfs"}
+    process = config["process"]
+    process.update(args=args, terminal=False, noNewPrivileges=False,
+                   capabilities={name: DEFAULT_CAPS for name in ("bounding", "effective", "permitted")})
+    config["linux"]["namespaces"] = [{"type": name} for name in ("mount", "network", "uts", "pid", "ipc")]
+    config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "syscalls": [{"names": syscall_names(), "action": "SCMP_ACT_ALLOW"}]}
+    with open(config_file, "w") as file:
+        json.dump(config, file)
+
+
+def syscall_names():
+    """Some 300 names, as many as Docker's profile allows."""
+    names = []
+    with open("/usr/include/x86_64-linux-gnu/asm/unistd_64.h") as file:
+        for line in file:
+            if line.startswith("#define __NR_"):
+                names.append(line.split()[1][len("__NR_"):])
+    return [name for name in names if name not in ("mount", "umount2", "bpf", "kexec_load", "reboot")]
+
+
+def measure(command, runs):
+    """(wall, cpu) milliseconds a run; `{}` in the command becomes a fresh id."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.monotonic()
+    for number in range(runs):
+        subprocess.run([word.replace("{}", "bench-%d-%d" % (os.getpid(), number)) for word in command], check=True)
+    wall = time.monotonic() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall * 1000 / runs, cpu * 1000 / runs
+
+
+def main():
+    ours = os.path.join(os.path.abspath(sys.argv[1]), "compose-runtime")
+    runs = int(sys.argv[2]) if len(sys.argv) > 2 else 50
+    with tempfile.TemporaryDirectory(prefix="bench-runtime-") as folder:
+        runtimes = {"compose-runtime": [ours, "--root", folder + "/state-ours"]}
+        for name in ("crun", "runc"):
+            if shutil.which(name):
+                runtimes[name] = [name, "--root", folder + "/state-" + name]
+        results = {}
+        make_bundle(folder, ours, ["/true"])
+        for _ in range(5):
+            for name, command in runtimes.items():
+                results.setdefault(("run", name), []).append(measure(command + ["run", "--bundle", folder, "{}"], runs))
+        make_bundle(folder, ours, ["/true", "wait"])
+        for name, command in runtimes.items():
+            subprocess.run(command + ["run", "--detach", "--bundle", folder, "held-" + name], check=True)
+        try:
+            for _ in range(5):
+                for name, command in runtimes.items():
+                    results.setdefault(("exec", name), []).append(measure(command + ["exec", "held-" + name, "/true"], runs))
+        finally:
+            for name, command in runtimes.items():
+                subprocess.run(command + ["delete", "--force", "held-" + name], check=True)
+        for (what, name), rounds in results.items():
+            print(json.dumps({"bench": "runtime", "what": what, "runtime": name, "runs": runs,
+                              "wall_ms": round(statistics.median(wall for wall, _ in rounds), 2),
+                              "cpu_ms": round(statistics.median(cpu for _, cpu in rounds), 2)}))
+
+
+main()
