@@ -93,7 +93,6 @@ Result<int> deliver(const Parsed& parsed, std::string text) {
     TRY(base::sys::replace_file(file, text));
     return 0;
   }
-  if (!text.ends_with('\n') && parsed.text("format") == "json") text += "\n";
   out(text);
   return 0;
 }
@@ -108,7 +107,8 @@ Result<int> run_config(const Parsed& parsed) {
   files.normalize = !parsed.on("no-normalize");
   files.resolve_paths = !parsed.on("no-path-resolution");
   files.check_consistency = !parsed.on("no-consistency");
-  files.resolve_environment = !parsed.on("no-env-resolution");
+  // Hashes are over the file as written, as Docker Compose's: env_file by its path, not what is in it.
+  files.resolve_environment = !parsed.on("no-env-resolution") && !parsed.given("hash");
   if (parsed.on("variables")) {
     ASSIGN_OR_RETURN(const auto options, find_files(files));
     auto variables = load::variables(options, *load::system_files(), format == "json");

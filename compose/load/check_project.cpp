@@ -105,8 +105,12 @@ class ProjectChecks {
 
   void mounts(const Service& service) {
     std::map<std::string, std::string> taken;
-    for (std::size_t i = 0; i < service.tmpfs.size(); ++i)
-      taken.emplace(service.tmpfs[i].substr(0, service.tmpfs[i].find(':')), at_ + ".tmpfs[" + std::to_string(i) + "]");
+    for (std::size_t i = 0; i < service.tmpfs.size(); ++i) {
+      const std::string target = service.tmpfs[i].substr(0, service.tmpfs[i].find(':'));
+      const std::string path = at_ + ".tmpfs[" + std::to_string(i) + "]";
+      const auto [other, added] = taken.emplace(target, path);
+      if (!added) report(path, "'" + target + "' is already mounted by " + other->second);
+    }
     for (std::size_t i = 0; i < service.volumes.size(); ++i) {
       const auto& mount = service.volumes[i];
       const std::string path = at_ + ".volumes[" + std::to_string(i) + "]";

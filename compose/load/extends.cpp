@@ -22,7 +22,7 @@ class Extender {
     const Reference target = reference(*extends, name, path);
     if (target.service.empty()) return;
     if (!enter(name, path, asked_at)) return;
-    if (const Node* base = base_of(target, name, services, path)) {
+    if (const Node* base = base_of(target, name, services, path); base != nullptr) {
       Node merged = *base;
       Node over = std::move(*services.find(name));
       const Path in_services = Path(Path(), "services");

@@ -186,6 +186,10 @@ void merge(Context& context, Node& base, Node over, const Rule* rule, const Path
   const Merge how = rule == nullptr ? Merge::automatic : rule->merge;
   // A key without a value changes nothing, except for commands, which it takes away.
   if (over.is_null() && how != Merge::replace) return;
+  // !reset of a key works where both sides are mappings, also when they are joined as lists below.
+  if (base.is_mapping())
+    for (const Entry& entry : over.entries)
+      if (entry.value.directive == Directive::reset && how != Merge::automatic) base.erase(entry.key);
   switch (how) {
     case Merge::automatic: return merge_automatic(context, base, std::move(over), rule, path);
     case Merge::replace: base = std::move(over); return;

@@ -103,7 +103,7 @@ class Resolver {
       context_.error(node.at, path, "a bind mount needs a source");
       return;
     }
-    if (!source->text.empty()) make_absolute(*source);
+    make_absolute(*source);
   }
 
   Context& context_;

@@ -124,7 +124,7 @@ constexpr Rule build_rows[] = {
     {.key = "shm_size", .accepts = integer_ | string_, .form = Form::bytes},
     texts_row("tags", Unique::key_value),
     ulimits_row,
-    texts_row("platforms"),
+    texts_row("platforms", Unique::none, false),
     flag_row("privileged"),
 };
 constexpr Object build_object{.attributes = build_rows};
@@ -272,7 +272,7 @@ constexpr Object env_file_object{.attributes = env_file_rows, .required = env_fi
 constexpr Rule env_file_item{.key = "", .accepts = string_ | map_, .form = Form::object, .object = &env_file_object};
 constexpr Rule label_file_item{.key = "", .path = PathKind::file};
 
-constexpr Rule extends_rows[] = {{.key = "service"}, {.key = "file", .path = PathKind::extends_file}};
+constexpr Rule extends_rows[] = {{.key = "file", .path = PathKind::extends_file}, {.key = "service"}};
 constexpr std::string_view extends_required[] = {"service"};
 constexpr Object extends_object{.attributes = extends_rows, .required = extends_required, .extensions = false};
 
@@ -420,7 +420,8 @@ constexpr Rule service_rows[] = {
      .merge = Merge::key_values, .unique = Unique::env_file, .expand = Short::env_file},
     {.key = "expose", .accepts = list_, .form = Form::texts, .item = &expose_item, .unique = Unique::expose,
      .unique_items = true},
-    {.key = "extends", .accepts = string_ | map_, .form = Form::dropped, .object = &extends_object,
+    // Printed only when the extended service is empty: otherwise merging takes it away.
+    {.key = "extends", .accepts = string_ | map_, .form = Form::object_filled, .object = &extends_object,
      .expand = Short::extends},
     texts_row("external_links"),
     {.key = "extra_hosts", .accepts = list_ | map_, .form = Form::hosts, .value = &host_value, .item = &text_item,
