@@ -105,7 +105,6 @@ Result<std::string> ImageStore::add_layer(const std::filesystem::path& unpacked,
 }
 
 Result<> ImageStore::settle() {
-  TRY(prepare_folders());
   const auto before = store::now_ns();  // what others add while the disk works is not covered
   for (const auto& folder : {paths::layers(), paths::images()}) {
     ASSIGN_OR_RETURN(const auto dir, base::sys::open(folder, O_RDONLY | O_DIRECTORY));

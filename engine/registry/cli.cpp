@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/sys.h"
+#include "engine/api/paths.h"
 #include "engine/images/image_store.h"
 #include "engine/registry/archive.h"
 #include "engine/registry/transfer.h"
@@ -274,6 +275,8 @@ Result<int> do_tag(const Arguments& arguments, const Reporter&) {
 }
 
 Result<int> do_settle(const Arguments&, const Reporter&) {
+  // It runs after its parent is gone: a store that was removed meanwhile must not come back.
+  if (access(paths::database().c_str(), F_OK) != 0) return 0;
   ASSIGN_OR_RETURN(auto store, store::Store::open());
   TRY(ImageStore(store).settle());
   return 0;

@@ -1,5 +1,8 @@
 #pragma once
 // A registry in the test's own process, and a store in a folder of its own.
+#include <sys/wait.h>
+
+#include <cerrno>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -21,6 +24,13 @@ struct State {
     setenv("COMPOSE_RUN_DIR", (dir.path() / "run").c_str(), 1);
     setenv("DOCKER_CONFIG", (dir.path() / "docker").c_str(), 1);
     setenv("CONTAINERS_REGISTRIES_CONF", (dir.path() / "none").c_str(), 1);
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  /// `compose-image settle` may still be at work in the folder that is about to go: it is a child of ours.
+  ~State() {
+    while (waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
+    }
   }
 };
 
