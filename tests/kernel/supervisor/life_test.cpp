@@ -55,8 +55,10 @@ TEST_CASE("a restart policy brings a container back, and health follows its prob
   const auto outcome = stack.run({action::CreateContainer{spec}, action::StartContainer{spec.name}});
   INFO(why(outcome));
   REQUIRE(outcome.ok());
-  const bool healthy = support::eventually([&] { return const auto now = stack.info("a");
-    return now.restart_count == 1 && now.state == ContainerState::running && now.health == HealthState::healthy; });
+  const bool healthy = support::eventually([&] {
+    const auto now = stack.info("a");
+    return now.restart_count == 1 && now.state == ContainerState::running && now.health == HealthState::healthy;
+  });
   INFO(to_json(stack.info("a")));
   CHECK(healthy);
   CHECK(stack.info("a").health_log.back().output == "fine\n");
