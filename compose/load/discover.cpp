@@ -47,6 +47,7 @@ class Discovery {
     options.working_dir = project_dir();
     options.project_name = line_.project_name.empty() ? variable("COMPOSE_PROJECT_NAME") : line_.project_name;
     options.profiles = line_.profiles.empty() ? split(variable("COMPOSE_PROFILES"), ",") : line_.profiles;
+    options.current_dir = line_.current_dir;
     options.environment = std::move(environment_);
     result_.options = std::move(options);
     return std::move(result_);
@@ -111,7 +112,7 @@ class Discovery {
       warn("The \"" + unset + "\" variable is not set. Defaulting to a blank string.");
     if (!parsed.error.empty()) {
       const auto number = static_cast<std::uint32_t>(result_.sources.files.size());
-      result_.sources.files.push_back({path, *text});
+      result_.sources.files.push_back({shown_path(path, line_.current_dir), *text});
       result_.diagnostics.push_back({Severity::error, {number, parsed.error_line, 1}, "", parsed.error, "", false});
       return;
     }

@@ -95,7 +95,7 @@ class ServiceFiles {
       context_.warn(at, "The \"" + unset + "\" variable is not set. Defaulting to a blank string.");
     if (!parsed.error.empty()) {
       const auto number = static_cast<std::uint32_t>(context_.sources.files.size());
-      context_.sources.files.push_back({path, *text});
+      context_.sources.files.push_back({shown_path(path, context_.options.current_dir), *text});
       context_.error({number, parsed.error_line, 1}, where, parsed.error);
       return {};
     }

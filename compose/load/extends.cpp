@@ -25,7 +25,8 @@ class Extender {
     if (const Node* base = base_of(target, name, services, path); base != nullptr) {
       Node merged = *base;
       Node over = std::move(*services.find(name));
-      const Path in_services = Path(Path(), "services");
+      const Path top;
+      const Path in_services(top, "services");
       merge(context_, merged, std::move(over), file_rule_of_service(), Path(in_services, name));
       merged.erase("extends");
       *services.find(name) = std::move(merged);

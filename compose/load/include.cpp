@@ -41,7 +41,7 @@ void add_env_files(Context& context, const std::vector<std::string>& files, mode
       context.warn({}, "The \"" + name + "\" variable is not set. Defaulting to a blank string.");
     if (!parsed.error.empty()) {
       const auto number = static_cast<std::uint32_t>(context.sources.files.size());
-      context.sources.files.push_back({file, *text});
+      context.sources.files.push_back({shown_path(file, context.options.current_dir), *text});
       context.error({number, parsed.error_line, 1}, std::string(), parsed.error);
     }
     for (const auto& [name, value] : parsed.variables) loaded[name] = value;

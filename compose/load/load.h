@@ -30,6 +30,7 @@ struct LoadOptions {
   std::string project_name = {};                 ///< "" = from `name:`, else the working directory
   std::vector<std::string> profiles = {};        ///< "*" = all
   model::StringMap environment = {};             ///< shell over env files
+  std::string current_dir = {};             ///< diagnostics show files below it relative to it; "" = all absolute
   bool interpolate = true;
   bool normalize = true;
   bool resolve_paths = true;

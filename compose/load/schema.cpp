@@ -105,7 +105,8 @@ class Schema {
 
  private:
   static std::string hint_for(const Node& node, const Rule& rule) {
-    if ((rule.accepts & string_) != 0 && (node.kind == Kind::boolean || node.kind == Kind::integer || node.kind == Kind::real))
+    if (rule.format == "duration" && node.kind == Kind::integer) return "write a unit: " + node.text + "s";
+    if ((rule.accepts & string_) != 0 && rule.cast == Cast::none && rule.form == Form::text && (node.kind == Kind::boolean || node.kind == Kind::integer || node.kind == Kind::real))
       return "write it in quotes: \"" + node.text + "\"";
     if (node.is_string() && (rule.accepts & list_) != 0) return "write it as a list: [" + node.text + "]";
     return "";

@@ -30,7 +30,7 @@ std::vector<Node> Session::parse_file(const std::string& path) {
     return {};
   }
   const auto file = static_cast<std::uint32_t>(context_.sources.files.size());
-  context_.sources.files.push_back({path, *std::move(text)});
+  context_.sources.files.push_back({shown_path(path, context_.options.current_dir), *std::move(text)});
   const std::size_t errors = context_.errors();
   std::vector<Node> documents = parse_documents(context_, file);
   if (context_.errors() > errors) return {};

@@ -73,6 +73,12 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string_vi
   return best.empty() ? "" : "did you mean '" + std::string(best) + "'?";
 }
 
+std::string shown_path(const std::string& path, const std::string& current_dir) {
+  if (current_dir.empty()) return path;
+  const std::string prefix = current_dir == "/" ? current_dir : current_dir + "/";
+  return path.starts_with(prefix) && path.size() > prefix.size() ? path.substr(prefix.size()) : path;
+}
+
 std::string_view kind_name(Kind kind) {
   switch (kind) {
     case Kind::null: return "nothing";

@@ -25,8 +25,9 @@ class Path {
   Path() = default;
   Path(const Path& parent, std::string_view key) : parent_(&parent), key_(key) {}
   Path(const Path& parent, std::size_t index) : parent_(&parent), index_(index), is_index_(true) {}
+  Path(Path&& parent, std::string_view key) = delete;  // a frame points to its parent
+  Path(Path&& parent, std::size_t index) = delete;
   [[nodiscard]] std::string text() const;
-  /// As Docker Compose's own messages write it: "services.web.ports[0]" with dots only, "services.web.ports.[]".
   [[nodiscard]] bool root() const { return parent_ == nullptr; }
   [[nodiscard]] const Path* parent() const { return parent_; }
   [[nodiscard]] std::string_view key() const { return key_; }
@@ -78,6 +79,9 @@ class Context {
 
 /// "did you mean 'image'?" when one of `candidates` is near `word`, else "".
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates);
+
+/// `path` as messages name it: relative when it is below `current_dir`.
+std::string shown_path(const std::string& path, const std::string& current_dir);
 
 /// "a mapping", "a string" …: how messages name the kind of a value.
 std::string_view kind_name(Kind kind);
