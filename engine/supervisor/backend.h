@@ -69,6 +69,9 @@ class Backend {
   virtual Result<> adopt(const store::ContainerRecord& record, const ContainerSpec& spec) = 0;
   /// The pid of a start that a killed supervisor did not get to record; none when the runtime knows no such container.
   virtual Result<std::optional<pid_t>> find(const std::string& id) = 0;
+  /// Takes the interfaces of containers that ended away, all in one go: the kernel waits some 25 ms for readers, once for a
+  /// group and once for each link otherwise. release() does it for one that was left out. Best effort.
+  virtual void cut_links(const std::vector<std::pair<store::ContainerRecord, ContainerSpec>>& containers) = 0;
   /// After its end (or a start cut short): frees addresses, names, ports, cgroup and what the runtime keeps, and kills what is left in its cgroup.
   virtual Result<> release(const store::ContainerRecord& record, const ContainerSpec& spec) = 0;
   /// Deletes folder and run folder; `volumes`: the anonymous ones as well. The row goes last, and is not touched here.

@@ -166,8 +166,29 @@ Task<> Project::ended(ContainerPtr container, std::optional<base::ExitStatus> st
   plan_restart(container, ran);
 }
 
+Task<> Project::cut_links(ContainerPtr container) {
+  if (container->spec.networks.empty()) co_return;
+  bool cut = false;
+  cutting_.waiting.emplace_back(container, &cut);
+  while (cutting_.busy && !cut) co_await cutting_.done.wait();
+  if (cut) co_return;
+  cutting_.busy = true;
+  const auto round = std::exchange(cutting_.waiting, {});
+  std::vector<std::pair<store::ContainerRecord, ContainerSpec>> items;
+  for (const auto& [member, ignored] : round) items.emplace_back(member->record, member->spec);
+  auto cut_work = on_worker([&backend = backend_, items = std::move(items)] {
+    backend.cut_links(items);
+    return true;
+  });
+  (void)co_await std::move(cut_work);
+  for (const auto& [member, flag] : round) *flag = true;
+  cutting_.busy = false;
+  cutting_.done.notify();
+}
+
 /// The second half of an end: gives back what the container had.
 Task<> Project::finish_removals(ContainerPtr container) {
+  co_await cut_links(container);
   auto released_work = on_worker([&backend = backend_, record = container->record, spec = container->spec] {
     return backend.release(record, spec);
   });

@@ -414,6 +414,15 @@ Result<> Networks::adopt(store::Store& store, const store::ContainerRecord& reco
   return {};
 }
 
+void Networks::cut_links(store::Store& store,
+                         const std::vector<std::pair<store::ContainerRecord, ContainerSpec>>& containers) {
+  std::map<std::string, std::vector<std::string>> ids;
+  for (const auto& [record, spec] : containers)
+    for (const auto& attachment : spec.networks) ids[attachment.network].push_back(record.id);
+  for (const auto& [name, members] : ids)
+    if (auto net = network(store, name)) (void)!(*net)->detach(members).has_value();
+}
+
 Result<> Networks::release(store::Store& store, const store::ContainerRecord& record, const ContainerSpec& spec) {
   Result<> first;
   const auto keep = [&first](Result<> done) {

@@ -41,6 +41,8 @@ class Networks {
   /// Names and ports of a container that runs already.
   Result<> adopt(store::Store& store, const store::ContainerRecord& record, const ContainerSpec& spec);
   Result<> release(store::Store& store, const store::ContainerRecord& record, const ContainerSpec& spec);
+  /// Takes the interfaces of several containers away, a network at a time. Best effort: release() tells what fails.
+  void cut_links(store::Store& store, const std::vector<std::pair<store::ContainerRecord, ContainerSpec>>& containers);
   /// For a running container, whose endpoints are in the record. Return the endpoints afterwards.
   Result<std::vector<Endpoint>> connect(store::Store& store, const store::ContainerRecord& record, const ContainerSpec& spec,
                                         const NetworkAttachment& attachment);

@@ -127,6 +127,8 @@ class Project {
   Task<> adopt_one(ContainerPtr container);
   Task<> take_over(ContainerPtr container);
   Task<> finish_removals(ContainerPtr container);
+  /// Takes its interfaces away, together with those of whatever else ends about now.
+  Task<> cut_links(ContainerPtr container);
 
   void save(Container& container);
   void announce(Container& container, std::string action, std::map<std::string, std::string> more = {});
@@ -146,6 +148,14 @@ class Project {
   std::map<std::string, ContainerPtr> containers_;  ///< by name
   std::vector<ReportedExit> unclaimed_;              ///< reported while records were being taken over
   std::vector<std::weak_ptr<PlanRun>> runs_;
+  /// Containers whose interfaces go next, and whether a round is under way (cut_links).
+  struct Cutting {
+    explicit Cutting(asio::io_context& io) : done(io) {}
+    std::vector<std::pair<ContainerPtr, bool*>> waiting;
+    bool busy = false;
+    Notifier done;
+  };
+  Cutting cutting_{io_};
   int plans_ = 0;
   int adopting_ = 0;
 };

@@ -73,6 +73,9 @@ class RealBackend final : public Backend {
   Result<Started> start(const store::ContainerRecord& record, const ContainerSpec& spec, Streams streams) override;
   Result<> adopt(const store::ContainerRecord& record, const ContainerSpec& spec) override;
   Result<std::optional<pid_t>> find(const std::string& id) override;
+  void cut_links(const std::vector<std::pair<store::ContainerRecord, ContainerSpec>>& containers) override {
+    if (auto store = thread_store()) networks_->cut_links(**store, containers);
+  }
   Result<> release(const store::ContainerRecord& record, const ContainerSpec& spec) override;
   Result<> remove(const store::ContainerRecord& record, const ContainerSpec& spec, bool volumes) override;
   bool oom_killed(const store::ContainerRecord& record, const ContainerSpec& spec) override;

@@ -67,6 +67,7 @@ class FakeBackend final : public Backend {
     const std::lock_guard guard(mutex_);
     return alive.contains(id) ? std::optional(alive[id]) : std::nullopt;
   }
+  void cut_links(const std::vector<std::pair<store::ContainerRecord, ContainerSpec>>&) override {}
   Result<> release(const store::ContainerRecord& record, const ContainerSpec&) override {
     note("release " + record.name);
     const std::lock_guard guard(mutex_);
