@@ -96,8 +96,7 @@ base::Result<base::UniqueFd> mount_modern(const std::vector<std::filesystem::pat
 
 /// In a mount namespace of this thread's own: mount(2) there, clone it, leave. Every layer is named by its descriptor's number relative
 /// to /proc/self/fd, so that even 500 fit into the page mount(2) takes.
-base::Result<base::UniqueFd> mount_in_scratch(const std::vector<std::filesystem::path>& layers, const WritableLayer& writable,
-                                              const std::filesystem::path& where) {
+base::Result<base::UniqueFd> mount_in_scratch(const std::vector<std::filesystem::path>& layers, const WritableLayer& writable) {
   const auto failed = [](const char* what) { return base::errno_error(errno, what); };
   if (::unshare(CLONE_FS | CLONE_NEWNS) != 0) return failed("unshare the mount namespace");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return failed("make mounts private");
@@ -125,7 +124,7 @@ WritableLayer writable_layer(const std::string& id) {
 
 base::Result<base::UniqueFd> mount_root_legacy(const std::vector<std::filesystem::path>& layers, const WritableLayer& writable) {
   base::Result<base::UniqueFd> mounted = base::make_error(base::ErrorKind::internal, "not run");
-  std::thread([&] { mounted = mount_in_scratch(layers, writable, where); }).join();
+  std::thread([&] { mounted = mount_in_scratch(layers, writable); }).join();
   return mounted;
 }
 
