@@ -143,7 +143,8 @@ TEST_CASE("a container that is about to be restarted can be stopped") {
 
 TEST_CASE("stop kills after the grace period, and pauses do not keep it from stopping") {
   World world;
-  REQUIRE(world.run({action::CreateContainer{World::shell("a", "trap '' TERM; while :; do sleep 0.01; done")}, action::StartContainer{"a"}}).ok());
+  REQUIRE(world.run({action::CreateContainer{World::shell("a", "trap '' TERM; echo deaf; while :; do sleep 0.01; done")}, action::StartContainer{"a"}}).ok());
+  REQUIRE(world.until([&] { return world.log("a").find("deaf") != std::string::npos; }));  // before that, the signal would end it
   const auto before = Clock::now();
   REQUIRE(world.run({action::StopContainer{"a", 200ms}}).ok());
   CHECK(Clock::now() - before >= 150ms);
