@@ -46,20 +46,31 @@ std::string_view line_of(std::string_view text, std::uint32_t line) {
   return found;
 }
 
-/// Source line and caret. Long lines are cut around the caret; the column counts bytes.
+/// The byte at which character number `column` (from 1) of the line begins.
+std::size_t byte_of(std::string_view line, std::uint32_t column) {
+  std::size_t i = 0;
+  for (std::uint32_t n = 1; n < column && i < line.size(); ++n) {
+    ++i;
+    while (i < line.size() && (static_cast<unsigned char>(line[i]) & 0xC0U) == 0x80U) ++i;
+  }
+  return i;
+}
+
+/// Source line and caret. Long lines are cut around the caret.
 std::string excerpt(const model::Sources::File& file, const model::Position& at) {
   auto line = line_of(file.text, at.line);
-  std::size_t column = std::min<std::size_t>(at.column == 0 ? 0 : at.column - 1, line.size());
+  std::size_t caret = byte_of(line, at.column);
   if (line.size() > 160) {
-    const std::size_t begin = column > 60 ? column - 60 : 0;
+    std::size_t begin = caret > 60 ? caret - 60 : 0;
+    while (begin < line.size() && (static_cast<unsigned char>(line[begin]) & 0xC0U) == 0x80U) ++begin;
     line = line.substr(begin, 160);
-    column -= begin;
+    caret -= std::min(begin, caret);
   }
   const std::string number = std::to_string(at.line);
   const std::string gutter(std::max<std::size_t>(number.size(), 5), ' ');
   std::string caret_line;
-  for (std::size_t i = 0; i < column; ++i) {
-    if ((static_cast<unsigned char>(line[i]) & 0xC0U) == 0x80U) continue;  // one column a code point
+  for (std::size_t i = 0; i < caret; ++i) {
+    if ((static_cast<unsigned char>(line[i]) & 0xC0U) == 0x80U) continue;
     caret_line += line[i] == '\t' ? '\t' : ' ';
   }
   return gutter.substr(number.size()) + number + " | " + std::string(line) + "\n" + gutter + " | " + caret_line + "^\n";

@@ -83,7 +83,6 @@ std::optional<Loaded> load_tree(Context& context) {
   source.environment["COMPOSE_PROJECT_NAME"] = loaded.name;
   loaded.tree = session.load_model(source, {});
   if (!context.failed() && loaded.tree.entries.empty()) context.plain_error("empty compose file");
-  if (!context.failed()) check_tree(context, loaded.tree);
   if (context.failed()) return std::nullopt;
   if (options.normalize) {
     if (loaded.tree.find("services") == nullptr) loaded.tree.at_key("services") = Node::make_mapping();
@@ -106,6 +105,7 @@ void build_project(Context& context, Loaded loaded, LoadResult& result) {
   project.profiles = options.profiles;
   auto tree = std::make_shared<Node>(typed_tree(context, loaded.tree));
   if (options.resolve_environment) resolve_service_files(context, loaded.tree, *tree);
+  loaded.tree = Node();  // large projects: not needed beside the typed tree
   if (context.failed()) return;
   bind_project(*tree, project);
   split_by_profiles(options.profiles, *tree, project);

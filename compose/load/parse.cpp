@@ -1,29 +1,14 @@
 #include "compose/load/parse.h"
 
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/exceptions.h>
-#include <yaml-cpp/mark.h>
-#include <yaml-cpp/parser.h>
-
-#include <istream>
-#include <streambuf>
 #include <unordered_map>
 
 #include "compose/load/scalar.h"
+#include "compose/load/yaml_events.h"
 
 namespace compose::load {
 namespace {
 
-/// A stream over text that stays where it is.
-class TextBuffer final : public std::streambuf {
- public:
-  explicit TextBuffer(const std::string& text) {
-    char* begin = const_cast<char*>(text.data());
-    setg(begin, begin, begin + text.size());
-  }
-};
-
-struct TooMuch {};  ///< thrown through the YAML library to stop it; caught in parse_documents
+struct TooMuch {};  ///< thrown through the YAML reader to stop it; caught in parse_documents
 
 std::size_t count_nodes(const Node& node) {
   std::size_t n = 1;
@@ -56,64 +41,42 @@ bool decode_base64(std::string& text) {
   return true;
 }
 
-/// go-yaml reads YAML 1.1 only: a `%YAML` directive that says otherwise is refused. Returns its line, 0 = none.
-std::uint32_t foreign_version(std::string_view text) {
-  std::uint32_t line = 0;
-  bool directives = true;
-  while (!text.empty()) {
-    const auto end = std::min(text.find('\n'), text.size());
-    auto current = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    ++line;
-    if (line > 1 && !directives && !current.starts_with("...")) continue;
-    if (current.ends_with('\r')) current.remove_suffix(1);
-    if (current.starts_with("...")) directives = true;
-    else if (directives && current.starts_with("%YAML ") && current.substr(6, 3) != "1.1") return line;
-    else if (!current.empty() && current[0] != '#' && current[0] != '%' && current[0] != ' ') directives = false;
-  }
-  return 0;
-}
-
-class Builder final : public YAML::EventHandler {
+class Builder final : public YamlEvents {
  public:
   Builder(Context& context, std::uint32_t file) : context_(context), file_(file) {}
 
   std::vector<Node> documents;
 
-  /// Where the last scalar begins, when it is quoted.
-  [[nodiscard]] const std::optional<Position>& last_quoted() const { return last_quoted_; }
+  [[nodiscard]] Position at(const YamlMark& mark) const { return {file_, mark.line + 1, mark.column + 1}; }
 
-  void OnDocumentStart(const YAML::Mark&) override { anchors_.clear(); }
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { place(Node::make_null(at(mark)), anchor); }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    const auto found = anchors_.find(anchor);
+  void document_start() override { anchors_.clear(); }
+  void alias(YamlMark mark, std::string_view alias_name) override {
+    const std::string name(alias_name);
+    const auto found = anchors_.find(name);
     if (found == anchors_.end()) {
-      context_.error(at(mark), std::string(), "this alias is inside the value it stands for");
+      const bool inside = std::any_of(frames_.begin(), frames_.end(), [&](const Frame& frame) { return frame.anchor == name; });
+      context_.error(at(mark), std::string(), inside ? "this alias is inside the value it stands for" : "there is no anchor '" + name + "'");
       throw TooMuch{};
     }
     count(count_nodes(found->second), mark);
-    place(found->second, 0);
+    place(found->second, "");
   }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                const std::string& value) override {
+  void scalar(YamlMark mark, const YamlProperties& properties, std::string_view text, bool plain) override {
+    count(1, mark);
     Node node;
     node.at = at(mark);
-    node.text = value;
-    tagged_scalar(node, tag);
-    last_quoted_ = node.quoted ? std::optional(node.at) : std::nullopt;
-    place(std::move(node), anchor);
+    node.text = text;
+    tagged_scalar(node, properties.tag, plain);
+    place(std::move(node), properties.anchor);
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value) override {
-    open(Node::make_sequence(at(mark)), tag, anchor, mark);
+  void sequence_start(YamlMark mark, const YamlProperties& properties) override {
+    open(Node::make_sequence(at(mark)), properties, mark);
   }
-  void OnSequenceEnd() override { close(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value) override {
-    open(Node::make_mapping(at(mark)), tag, anchor, mark);
+  void sequence_end() override { close(); }
+  void mapping_start(YamlMark mark, const YamlProperties& properties) override {
+    open(Node::make_mapping(at(mark)), properties, mark);
   }
-  void OnMapEnd() override {
+  void mapping_end() override {
     apply_merges(frames_.back());
     close();
   }
@@ -121,37 +84,33 @@ class Builder final : public YAML::EventHandler {
  private:
   struct Frame {
     Node node;
-    YAML::anchor_t anchor = 0;
+    std::string anchor;
     bool has_key = false;
     bool merge_key = false;
+    bool merged = false;                                ///< has a `<<` already
     std::string key;
     Position key_at;
     std::vector<Node> merges;
     std::unordered_map<std::string, std::size_t> seen;  ///< key → entry, used once a mapping is large
   };
 
-  [[nodiscard]] Position at(const YAML::Mark& mark) const {
-    if (mark.is_null()) return {file_, 1, 1};
-    return {file_, static_cast<std::uint32_t>(mark.line + 1), static_cast<std::uint32_t>(mark.column + 1)};
-  }
-
-  void count(std::size_t n, const YAML::Mark& mark) {
+  void count(std::size_t n, const YamlMark& mark) {
     context_.nodes += n;
     if (context_.nodes <= context_.limits.nodes_max) return;
     context_.error(at(mark), std::string(), "the files hold too many values (aliases count where they are used)");
     throw TooMuch{};
   }
 
-  void open(Node node, const std::string& tag, YAML::anchor_t anchor, const YAML::Mark& mark) {
+  void open(Node node, const YamlProperties& properties, const YamlMark& mark) {
     if (frames_.size() >= context_.limits.depth_max) {
       context_.error(node.at, std::string(), "values are nested too deeply");
       throw TooMuch{};
     }
     count(1, mark);
-    set_directive(node, tag);
+    set_directive(node, properties.tag);
     Frame frame;
     frame.node = std::move(node);
-    frame.anchor = anchor;
+    frame.anchor = properties.anchor;
     frames_.push_back(std::move(frame));
   }
 
@@ -162,9 +121,8 @@ class Builder final : public YAML::EventHandler {
   }
 
   /// Puts a finished value where it belongs: a document, an item, a key or the value of the last key.
-  void place(Node node, YAML::anchor_t anchor) {
-    if (node.is_scalar()) ++context_.nodes;
-    if (anchor != 0) anchors_[anchor] = node;
+  void place(Node node, std::string_view anchor) {
+    if (!anchor.empty()) anchors_[std::string(anchor)] = node;
     if (frames_.empty()) {
       documents.push_back(std::move(node));
       return;
@@ -189,6 +147,9 @@ class Builder final : public YAML::EventHandler {
     frame.key_at = node.at;
     frame.merge_key = node.is_string() && !node.quoted && node.text == "<<";
     frame.key = node.text;
+    if (frame.merge_key && frame.merged)
+      context_.error(node.at, std::string(), "key '<<' is already defined in this mapping", "give it a list: <<: [*a, *b]");
+    frame.merged = frame.merged || frame.merge_key;
     if (!node.is_scalar()) context_.error(node.at, std::string(), "a key must be a string");
     else if (!node.is_string())
       context_.error(node.at, std::string(),
@@ -244,13 +205,13 @@ class Builder final : public YAML::EventHandler {
         if (frame.node.find(entry.key) == nullptr) frame.node.entries.push_back(std::move(entry));
   }
 
-  static void set_directive(Node& node, const std::string& tag) {
+  static void set_directive(Node& node, std::string_view tag) {
     if (tag == "!reset") node.directive = Directive::reset;
     if (tag == "!override") node.directive = Directive::override_;
   }
 
-  void tagged_scalar(Node& node, const std::string& tag) {
-    if (tag == "?") {
+  void tagged_scalar(Node& node, std::string_view tag, bool plain) {
+    if (plain && (tag.empty() || tag == "!")) {
       resolve_plain(node);
       if (node.kind == Kind::string && is_timestamp(node.text)) {
         node.time = true;
@@ -259,17 +220,18 @@ class Builder final : public YAML::EventHandler {
       return;
     }
     node.kind = Kind::string;
-    if (tag == "!") {
+    if (tag.empty() || tag == "!") {
       node.quoted = true;
       return;
     }
     set_directive(node, tag);
     constexpr std::string_view core = "tag:yaml.org,2002:";
-    if (node.directive != Directive::none || !tag.starts_with(core)) {
-      resolve_plain(node);
+    if (!tag.starts_with(core)) {
+      // A tag of somebody's own makes a string of the text, whatever it looks like.
+      if (node.directive != Directive::none) resolve_plain(node);
       return;
     }
-    const std::string_view name = std::string_view(tag).substr(core.size());
+    const std::string_view name = tag.substr(core.size());
     if (name == "str" || name == "binary") {
       node.quoted = true;
       if (name == "binary" && !decode_base64(node.text))
@@ -287,62 +249,22 @@ class Builder final : public YAML::EventHandler {
       context_.error(node.at, std::string(), "'" + node.text + "' cannot be read as !!" + std::string(name));
   }
 
-  std::optional<Position> last_quoted_;
   Context& context_;
   std::uint32_t file_;
   std::vector<Frame> frames_;
-  std::unordered_map<YAML::anchor_t, Node> anchors_;
+  std::unordered_map<std::string, Node> anchors_;
 };
 
 }  // namespace
 
-namespace {
-
-/// The YAML library takes the end of the file for the end of a quoted scalar; the specification and go-yaml do not.
-/// Only the last scalar of a file can be one.
-bool unterminated(std::string_view text, const Position& at) {
-  for (std::uint32_t line = 1; line < at.line; ++line) {
-    const auto end = text.find('\n');
-    if (end == std::string_view::npos) return false;
-    text.remove_prefix(end + 1);
-  }
-  if (at.column == 0 || text.size() < at.column) return false;
-  text.remove_prefix(at.column - 1);
-  const char quote = text.front();
-  if (quote != '"' && quote != '\'') return false;  // a tag or an anchor comes first
-  for (std::size_t i = 1; i < text.size(); ++i) {
-    if (quote == '"' && text[i] == '\\') ++i;
-    else if (text[i] == quote) return false;
-  }
-  return true;
-}
-
-}  // namespace
-
 std::vector<Node> parse_documents(Context& context, std::uint32_t file) {
-  const std::string& text = context.sources.files[file].text;
   Builder builder(context, file);
-  if (const auto line = text.starts_with('%') || text.find("\n%") != std::string::npos ? foreign_version(text) : 0; line != 0) {
-    context.error({file, line, 1}, std::string(), "only YAML 1.1 documents are read");
-    return {};
-  }
   try {
-    TextBuffer buffer(text);
-    std::istream stream(&buffer);
-    YAML::Parser parser(stream);
-    while (parser.HandleNextDocument(builder)) {
-    }
+    read_yaml(context.sources.files[file].text, builder);
   } catch (const TooMuch&) {
     return {};
-  } catch (const YAML::Exception& problem) {
-    Position at{file, 1, 1};
-    if (!problem.mark.is_null())
-      at = {file, static_cast<std::uint32_t>(problem.mark.line + 1), static_cast<std::uint32_t>(problem.mark.column + 1)};
-    context.error(at, std::string(), "YAML syntax: " + problem.msg);
-    return {};
-  }
-  if (const auto& at = builder.last_quoted(); at && unterminated(text, *at)) {
-    context.error(*at, std::string(), "YAML syntax: this quoted value has no end", "close the quote");
+  } catch (const YamlError& problem) {
+    context.error(builder.at(problem.at), std::string(), "YAML syntax: " + problem.message, problem.hint);
     return {};
   }
   return std::move(builder.documents);

@@ -1,5 +1,5 @@
 #pragma once
-// Stage 1: bytes → trees. The only place that knows the YAML library.
+// Stage 1: bytes → trees.
 #include <string>
 #include <vector>
 

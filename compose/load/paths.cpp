@@ -92,7 +92,7 @@ class Resolver {
   }
 
   void context_path(Node& node) const {
-    if (node.is_string() && !is_remote_context(node.text)) make_absolute(node);
+    if (node.is_string() && !node.text.empty() && !is_remote_context(node.text)) make_absolute(node);
   }
 
   void mount(Node& node, const Path& path) const {

@@ -1,3 +1,4 @@
+// Longer than files should be: it is one table, and a table is read by looking things up.
 #include "compose/load/rules.h"
 
 #include <string>
@@ -151,14 +152,15 @@ constexpr Object develop_object{.attributes = develop_rows};
 // ---- blkio_config ----
 
 constexpr Rule throttle_rows[] = {
-    {.key = "path", .json_key = "Path"},
-    {.key = "rate", .accepts = integer_ | string_, .form = Form::bytes, .json_key = "Rate"},
+    {.key = "path", .always = true, .json_key = "Path"},
+    {.key = "rate", .accepts = integer_ | string_, .form = Form::bytes, .always = true, .json_key = "Rate"},
 };
 constexpr Object throttle_object{.attributes = throttle_rows, .extensions = false};
 constexpr Rule throttle_item{.key = "", .accepts = map_, .form = Form::object, .object = &throttle_object};
 constexpr Rule weight_rows[] = {
-    {.key = "path", .json_key = "Path"},
-    {.key = "weight", .accepts = integer_ | string_, .form = Form::integer, .format = "number", .json_key = "Weight"},
+    {.key = "path", .always = true, .json_key = "Path"},
+    {.key = "weight", .accepts = integer_ | string_, .form = Form::integer, .format = "number", .always = true,
+     .json_key = "Weight"},
 };
 constexpr Object weight_object{.attributes = weight_rows, .extensions = false};
 constexpr Rule weight_item{.key = "", .accepts = map_, .form = Form::object, .object = &weight_object};

@@ -88,6 +88,7 @@ struct Rule {
   std::string_view key_pattern = {};         ///< free keys: one of the names in schema.cpp ("name", "word", "filled")
   std::string_view format = {};              ///< schema.cpp: "percent", "number" (the schema takes a string, the reader does not) …
   bool unique_items = false;            ///< equal items are refused
+  bool always = false;                  ///< printed with its zero when absent
   bool json_null = false;               ///< JSON prints null when absent
   bool json_object = false;             ///< JSON prints {} when absent
   std::string_view json_key = {};            ///< JSON key when it is not `key`

@@ -1,6 +1,7 @@
 #include "compose/load/session.h"
 
 #include "compose/load/canonical.h"
+#include "compose/load/checks.h"
 #include "compose/load/interpolate.h"
 #include "compose/load/merge.h"
 #include "compose/load/parse.h"
@@ -19,7 +20,7 @@ std::string read_failure(const base::Error& error) {
 }
 
 std::vector<Node> Session::parse_file(const std::string& path) {
-  if (const auto known = preloaded_.find(path); known != preloaded_.end()) return known->second;
+  if (auto known = preloaded_.extract(path); !known.empty()) return std::move(known.mapped());
   if (context_.sources.files.size() >= context_.limits.files_max) {
     context_.plain_error("too many files are loaded");
     return {};
@@ -41,7 +42,8 @@ const Node* Session::preload(const std::vector<std::string>& files) {
   const Node* name = nullptr;
   for (const std::string& file : files) {
     if (preloaded_.contains(file)) continue;
-    auto& documents = preloaded_[file] = parse_file(file);
+    std::vector<Node> parsed = parse_file(file);
+    auto& documents = preloaded_[file] = std::move(parsed);
     for (const Node& document : documents) {
       const Node* found = document.find("name");
       if (found != nullptr && found->is_string() && !found->text.empty()) name = found;
@@ -125,6 +127,7 @@ Node Session::load_model(const ModelSource& source, const std::vector<std::strin
     if (context_.errors() > errors) return model;
   }
   set_defaults(model);
+  check_tree(context_, model);
   if (context_.options.resolve_paths || !including.empty()) resolve_paths(context_, model, source.working_dir);
   resolve_environment_names(model, source.environment);
   return model;

@@ -96,8 +96,14 @@ class Typing {
     for (const Rule& row : rule.object->attributes) {
       if (row.form == Form::dropped) continue;
       const auto found = std::find_if(node.entries.begin(), node.entries.end(), [&](const Entry& e) { return e.key == row.key; });
-      if (found == node.entries.end() || found->value.is_null()) continue;
-      Node value = convert(found->value, row, Path(path, row.key));
+      const bool absent = found == node.entries.end() || found->value.is_null();
+      if (absent && !row.always) continue;
+      Node value = absent ? Node::make_null(node.at) : convert(found->value, row, Path(path, row.key));
+      if (row.always && is_blank(value)) {
+        value = row.form == Form::integer ? Node::make_integer(0) : Node::make_string(row.form == Form::bytes ? "0" : "");
+        out.entries.push_back(Entry{std::string(row.key), node.at, std::move(value)});
+        continue;
+      }
       if (is_blank(value) && !kept_when_blank(row.form)) continue;
       if (value.is_null()) continue;
       out.entries.push_back(Entry{found->key, found->key_at, std::move(value)});

@@ -44,7 +44,7 @@ while read -r file; do
 done < <(git ls-files compose 2>/dev/null)
 
 # Heavy headers stay out of our headers (compile time on small machines).
-if grep -rnE '#include <(nlohmann/json(_fwd)?\.hpp|yaml-cpp|boost/|catch2|CLI/|curl/|archive\.h|sqlite3\.h)' --include='*.h' base compose engine network volumes healthcheck runtime \
+if grep -rnE '#include <(nlohmann/json(_fwd)?\.hpp|yaml\.h|boost/|catch2|CLI/|curl/|archive\.h|sqlite3\.h)' --include='*.h' base compose engine network volumes healthcheck runtime \
     | grep -vE '^(engine/supervisor/async|engine/api/codec|engine/store/database|runtime/spec/reader)\.h:'; then
   echo "heavy headers belong in .cpp files, or in a header of the room's own named above"; failed=1
 fi
