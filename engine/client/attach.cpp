@@ -6,6 +6,8 @@
 
 #include <cerrno>
 #include <charconv>
+#include <chrono>
+#include <thread>
 
 #include "base/sys.h"
 #include "engine/api/attach_frame.h"
@@ -42,8 +44,18 @@ class DetachKeys {
   std::size_t seen_ = 0;
 };
 
+/// How long the next supervisor may take to come up.
+constexpr auto reconnect_limit = std::chrono::seconds(20);
+
 Result<> send_frame(base::Fd socket, attach::Type type, std::string_view payload) {
-  return base::sys::write_all(socket, attach::header(type, payload.size()) + std::string(payload));
+  const std::string bytes = attach::header(type, payload.size()) + std::string(payload);
+  for (std::string_view left = bytes; !left.empty();) {
+    const ssize_t count = ::send(socket.number(), left.data(), left.size(), MSG_NOSIGNAL);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return base::errno_error(errno, "send");
+    left.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return {};
 }
 
 /// Sends the size of the terminal behind `output`, if it is one.
@@ -71,7 +83,8 @@ Result<bool> deliver(std::string& bytes, const AttachOptions& options, AttachRes
 
 }  // namespace
 
-Attachment::Attachment(base::UniqueFd socket, std::string rest) : socket_(std::move(socket)), rest_(std::move(rest)) {}
+Attachment::Attachment(std::string project, std::string name, base::UniqueFd socket, std::string rest)
+    : project_(std::move(project)), name_(std::move(name)), socket_(std::move(socket)), rest_(std::move(rest)) {}
 Attachment::Attachment(Attachment&&) noexcept = default;
 Attachment& Attachment::operator=(Attachment&&) noexcept = default;
 Attachment::~Attachment() = default;
@@ -84,11 +97,41 @@ Result<Attachment> attach(const std::string& project, const std::string& name) {
     ASSIGN_OR_RETURN(auto error, from_json<base::Error>(text));
     return error;
   }
-  return Attachment(std::move(answer.socket), std::move(answer.body));
+  return Attachment(project, name, std::move(answer.socket), std::move(answer.body));
+}
+
+/// The supervisor was killed: to the next one. True when the container has ended meanwhile, as `result` tells then.
+Result<bool> Attachment::reconnect(AttachResult& result) {
+  const auto deadline = std::chrono::steady_clock::now() + reconnect_limit;
+  while (true) {
+    auto next = attach(project_, name_);
+    if (next) {
+      socket_ = std::move(next->socket_);
+      rest_ = std::move(next->rest_);
+      break;
+    }
+    if (next.error().kind == ErrorKind::not_found) return true;  // ended and removed (`run --rm`)
+    if (next.error().kind != ErrorKind::unavailable || std::chrono::steady_clock::now() > deadline) return std::move(next).error();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  // One that ended while nobody served it will send nothing any more.
+  const auto info = container(name_);
+  if (info && info->state != ContainerState::exited && info->state != ContainerState::dead) return false;
+  if (!info) return true;
+  ASSIGN_OR_RETURN(result.exit_code, wait(project_, name_));
+  return true;
 }
 
 Result<AttachResult> Attachment::run(const AttachOptions& options) {
   AttachResult result;
+  // What a killed supervisor does not take any more is told to the next one.
+  const auto send = [&](attach::Type type, std::string_view payload) -> Result<bool> {
+    while (!send_frame(socket_.borrow(), type, payload)) {
+      ASSIGN_OR_RETURN(const bool over, reconnect(result));
+      if (over) return true;
+    }
+    return false;
+  };
   DetachKeys keys(options.no_detach_keys ? "" : options.detach_keys);
   bool typing = options.input.valid();
   std::array<char, 65536> buffer;
@@ -108,7 +151,12 @@ Result<AttachResult> Attachment::run(const AttachOptions& options) {
     }
     if (ready[0].revents) {
       auto count = base::sys::read(socket_.borrow(), buffer);
-      if (!count || *count == 0) return base::make_error(ErrorKind::unavailable, "the supervisor went away");
+      if (!count || *count == 0) {
+        ASSIGN_OR_RETURN(const bool ended, reconnect(result));
+        if (ended) return result;
+        send_size(socket_.borrow(), options.output);
+        continue;
+      }
       rest_.append(buffer.data(), *count);
     }
     if (typing && ready[1].revents) {
@@ -119,8 +167,14 @@ Result<AttachResult> Attachment::run(const AttachOptions& options) {
         result.detached = true;
         return result;
       }
-      if (!out.empty()) TRY(send_frame(socket_.borrow(), attach::Type::input, out));
-      if (!typing) TRY(send_frame(socket_.borrow(), attach::Type::close_input, ""));
+      bool ended = false;
+      if (!out.empty()) {
+        ASSIGN_OR_RETURN(ended, send(attach::Type::input, out));
+      }
+      if (!typing && !ended) {
+        ASSIGN_OR_RETURN(ended, send(attach::Type::close_input, ""));
+      }
+      if (ended) return result;
     }
   }
 }

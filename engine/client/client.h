@@ -122,11 +122,14 @@ class Attachment {
   Attachment& operator=(const Attachment&) = delete;
   ~Attachment();
   /// Moves bytes until the container ends or the caller detaches. With a tty the caller has put `input` in raw mode.
+  /// A supervisor that is killed meanwhile is followed by the next: it waits a moment for us before it reads on.
   base::Result<AttachResult> run(const AttachOptions& options);
 
  private:
   friend base::Result<Attachment> attach(const std::string& project, const std::string& name);
-  explicit Attachment(base::UniqueFd socket, std::string rest);
+  Attachment(std::string project, std::string name, base::UniqueFd socket, std::string rest);
+  base::Result<bool> reconnect(AttachResult& result);
+  std::string project_, name_;
   base::UniqueFd socket_;
   std::string rest_;
 };

@@ -145,6 +145,7 @@ Task<> Project::ended(ContainerPtr container, std::optional<base::ExitStatus> st
   container->ending = true;
   container->pidfd.reset();
   if (container->health) container->health->stopped();
+  while (container->logs && container->logs->expects_listener()) co_await container->changed.wait(Clock::now() + std::chrono::milliseconds(5));
   if (container->logs) container->logs->drain();
 
   auto oom_work = on_worker([&backend = backend_, record = container->record, spec = container->spec] {

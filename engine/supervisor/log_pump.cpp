@@ -31,6 +31,8 @@ constexpr int pumps_per_turn = 8;    ///< then others get their turn
 /// thousands of times a second and halves the throughput. The pipe holds what comes meanwhile; sparse output is never delayed.
 constexpr auto busy_gap = std::chrono::milliseconds(3);
 constexpr auto nap_time = std::chrono::milliseconds(1);
+/// How long a new supervisor leaves the output of a container alone that somebody was attached to. They come within milliseconds.
+constexpr auto listener_grace = std::chrono::milliseconds(500);
 
 /// Opens the FIFO at `path`, making it when missing. Mode 0666 inside a folder of mode 0700: a container's process of any user may
 /// open /dev/stdout again (which follows its descriptor to this inode), nobody else gets here.
@@ -55,6 +57,10 @@ class Pump final : public LogPump, public std::enable_shared_from_this<Pump> {
         retry_(io) {}
 
   Result<> begin() {
+    if (::access(marker().c_str(), F_OK) == 0) {
+      expecting_ = true;
+      hold_for(listener_grace);
+    }
     TRY(ensure_fifos());
     if (options_.tty)
       if (auto kept = keeper_.take(key("tty")); kept.valid()) return set_terminal(std::move(kept));
@@ -97,15 +103,22 @@ class Pump final : public LogPump, public std::enable_shared_from_this<Pump> {
     input_.reset();
   }
 
-  void attach(std::weak_ptr<Listener> listener) override { listeners_.push_back(std::move(listener)); }
+  void attach(std::weak_ptr<Listener> listener) override {
+    listeners_.push_back(std::move(listener));
+    (void)!base::sys::write_file(marker(), "").has_value();
+    if (std::exchange(expecting_, false)) resume();
+  }
+
+  [[nodiscard]] bool expects_listener() const override { return expecting_; }
 
   void end_listeners(std::optional<int> exit_code) override {
+    (void)::unlink(marker().c_str());
     for (auto& weak : std::exchange(listeners_, {}))
       if (auto listener = weak.lock()) listener->ended(exit_code);
   }
 
   void resume() override {
-    if (!held_ || !listeners_ready()) return;
+    if (!held_ || expecting_ || !listeners_ready()) return;
     held_ = false;
     wait(Stream::out);
     wait(Stream::err);
@@ -164,6 +177,8 @@ class Pump final : public LogPump, public std::enable_shared_from_this<Pump> {
   };
 
   [[nodiscard]] std::filesystem::path folder() const { return paths::container_run(options_.project, options_.id); }
+  /// There while somebody is attached.
+  [[nodiscard]] std::filesystem::path marker() const { return folder() / "attached"; }
   [[nodiscard]] std::string key(const char* what) const { return options_.id + "/" + what; }
   Source& source(Stream stream) { return sources_[stream == Stream::err ? 1 : 0]; }
 
@@ -222,7 +237,8 @@ class Pump final : public LogPump, public std::enable_shared_from_this<Pump> {
     if (moved->empty()) return false;
     for (auto& weak : listeners_)
       if (auto listener = weak.lock()) listener->output(stream, *moved);
-    std::erase_if(listeners_, [](const auto& weak) { return weak.expired(); });
+    if (std::erase_if(listeners_, [](const auto& weak) { return weak.expired(); }) > 0 && listeners_.empty())
+      (void)::unlink(marker().c_str());
     if (!listeners_ready()) held_ = true;
     return !held_;
   }
@@ -246,11 +262,16 @@ class Pump final : public LogPump, public std::enable_shared_from_this<Pump> {
   }
 
   /// The disk is full, most likely: what was read is in the journal and is tried again; the container waits meanwhile.
-  void hold_for_a_while() {
+  void hold_for_a_while() { hold_for(std::chrono::seconds(1)); }
+
+  void hold_for(std::chrono::milliseconds time) {
     held_ = true;
-    retry_.expires_after(std::chrono::seconds(1));
+    retry_.expires_after(time);
     retry_.async_wait([weak = weak_from_this()](const boost::system::error_code& failed) {
-      if (auto self = weak.lock(); self && !failed) self->resume();
+      auto self = weak.lock();
+      if (!self || failed) return;
+      self->expecting_ = false;
+      self->resume();
     });
   }
 
@@ -293,6 +314,7 @@ class Pump final : public LogPump, public std::enable_shared_from_this<Pump> {
   asio::steady_timer retry_;
   std::vector<std::weak_ptr<Listener>> listeners_;
   bool held_ = false;
+  bool expecting_ = false;
 };
 
 }  // namespace

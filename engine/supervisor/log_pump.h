@@ -57,6 +57,9 @@ class LogPump {
   virtual void end_listeners(std::optional<int> exit_code) = 0;
   /// A listener is ready again.
   virtual void resume() = 0;
+  /// Somebody was attached when the supervisor before us was killed, and has not come back yet: for a moment nothing is read, so that
+  /// they miss nothing.
+  [[nodiscard]] virtual bool expects_listener() const = 0;
   /// Bytes for its standard input; false when it has none or does not read (try again later).
   virtual bool input(std::string_view& bytes) = 0;
   virtual void close_input() = 0;

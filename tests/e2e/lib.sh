@@ -26,9 +26,9 @@ export COMPOSE_PROJECT_NAME=$project
 fail() { echo "FAIL: $*" >&2; exit 1; }
 it() { echo "--- it $*"; }
 
-# eventually SECONDS COMMAND...: the command succeeds before the deadline.
+# eventually SECONDS COMMAND...: the command succeeds before the deadline. COMPOSE_TEST_PATIENCE multiplies it (emulated machines).
 eventually() {
-  local deadline=$(( $(date +%s%N) + $1 * 1000000000 )); shift
+  local deadline=$(( $(date +%s%N) + $1 * 1000000000 * ${COMPOSE_TEST_PATIENCE:-1} )); shift
   until "$@" >/dev/null 2>&1; do
     [ "$(date +%s%N)" -lt "$deadline" ] || fail "not within the deadline: $*"
     command sleep 0.05

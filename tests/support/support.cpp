@@ -36,7 +36,8 @@ std::filesystem::path TempDir::write(const std::filesystem::path& relative,
 }
 
 bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds limit) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
+  const char* patience = std::getenv("COMPOSE_TEST_PATIENCE");  // emulated machines need more
+  const auto deadline = std::chrono::steady_clock::now() + limit * (patience ? std::max(1, std::atoi(patience)) : 1);
   while (!holds()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
