@@ -94,6 +94,7 @@ class ProjectChecks {
       if (project_.services.contains(name)) continue;
       std::string path = at_ + ".depends_on." + name;
       if (const auto disabled = project_.disabled_services.find(name); disabled != project_.disabled_services.end()) {
+        if (!dependency.required) continue;
         std::string profiles;
         for (const auto& profile : disabled->second.profiles) profiles += (profiles.empty() ? "" : ", ") + profile;
         report(path, "service '" + name + "' is not enabled", "activate one of its profiles: " + profiles);

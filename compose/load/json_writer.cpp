@@ -45,7 +45,8 @@ class JsonWriter {
 
   void sequence(const Node& node, const Rule* rule, std::size_t depth) {
     if (node.items.empty()) {
-      out += "[]";
+      // Docker Compose loses an empty list where it knows no type.
+      out += rule == nullptr || rule->form == Form::any ? "null" : "[]";
       return;
     }
     out += '[';
@@ -142,12 +143,16 @@ class JsonWriter {
         default:
           if (c < 0x20 || (style_.escape_html && (c == '<' || c == '>' || c == '&'))) {
             out.append("\\u00").append(1, hex[c >> 4U]).append(1, hex[c & 0xFU]);
-          } else if (c == 0xE2 && text.substr(i, 3) == "\xE2\x80\xA8") {
-            out += "\\u2028", i += 2;
-          } else if (c == 0xE2 && text.substr(i, 3) == "\xE2\x80\xA9") {
-            out += "\\u2029", i += 2;
-          } else {
+          } else if (c < 0x80) {
             out += text[i];
+          } else if (const std::size_t length = utf8_length(text.substr(i)); length == 0) {
+            out += "\\ufffd";
+          } else {
+            const auto character = text.substr(i, length);
+            if (character == "\xE2\x80\xA8") out += "\\u2028";
+            else if (character == "\xE2\x80\xA9") out += "\\u2029";
+            else out += character;
+            i += length - 1;
           }
       }
     }
@@ -158,6 +163,20 @@ class JsonWriter {
 };
 
 }  // namespace
+
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t k) { return k < text.size() ? static_cast<unsigned char>(text[k]) : 0U; };
+  const unsigned lead = byte(0), second = byte(1);
+  const auto tail = [&](std::size_t k) { return (byte(k) & 0xC0U) == 0x80U; };
+  if (lead < 0x80) return text.empty() ? 0 : 1;
+  if (lead >= 0xC2 && lead <= 0xDF) return tail(1) ? 2 : 0;
+  if (lead >= 0xE0 && lead <= 0xEF) {
+    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F)) return 0;  // overlong; surrogates
+    return tail(1) && tail(2) ? 3 : 0;
+  }
+  if (lead < 0xF0 || lead > 0xF4 || (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F)) return 0;
+  return tail(1) && tail(2) && tail(3) ? 4 : 0;
+}
 
 std::string write_json(const model::Node& node, const Rule* rule, const JsonStyle& style) {
   JsonWriter writer(style);

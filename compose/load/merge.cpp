@@ -43,13 +43,19 @@ Node as_sequence(Node node) {
   Node list = Node::make_sequence(node.at);
   list.directive = node.directive;
   if (node.is_mapping()) {
-    std::sort(node.entries.begin(), node.entries.end(), [](const Entry& a, const Entry& b) { return a.key < b.key; });
     for (Entry& entry : node.entries) {
       if (entry.value.directive == Directive::reset) continue;
+      if (entry.value.is_sequence()) {
+        // A host with several addresses: one item each.
+        for (const Node& item : entry.value.items)
+          list.items.push_back(Node::make_string(entry.key + "=" + scalar_text(item), item.at));
+        continue;
+      }
       std::string text = entry.key;
       if (!entry.value.is_null()) text += "=" + scalar_text(entry.value);
       list.items.push_back(Node::make_string(std::move(text), entry.key_at));
     }
+    std::stable_sort(list.items.begin(), list.items.end(), [](const Node& a, const Node& b) { return a.text < b.text; });
   } else if (!node.is_null()) {
     list.items.push_back(std::move(node));
   }

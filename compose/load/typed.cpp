@@ -259,28 +259,39 @@ class Typing {
     return out;
   }
 
-  /// One "name=address" an address; names in order.
+  /// One "name=address" an address, in order.
   Node hosts(const Node& node, const Path& path) {
-    std::vector<std::pair<std::string, Node>> found;
-    const auto add = [&](const std::string& name, std::string address, Position at) {
-      if (address.size() > 1 && address.front() == '[' && address.back() == ']') address = address.substr(1, address.size() - 2);
-      found.emplace_back(name, Node::make_string(name + "=" + address, at));
+    Node out = Node::make_sequence(node.at);
+    const auto add = [&](const std::string& name, std::string address, const Node& item, const Path& at) {
+      if (name.empty() || name.find_first_of(":=") != std::string::npos)
+        context_.error(item.at, at, "'" + name + "' is not a host name");
+      if (address.size() > 2 && address.front() == '[' && address.back() == ']') address = address.substr(1, address.size() - 2);
+      out.items.push_back(Node::make_string(name + "=" + address, item.at));
     };
     for (const Entry& entry : node.entries) {
-      if (entry.value.is_string()) add(entry.key, entry.value.text, entry.value.at);
-      for (const Node& item : entry.value.items) add(entry.key, item.text, item.at);
+      const Path here(path, entry.key);
+      if (entry.value.is_string()) add(entry.key, entry.value.text, entry.value, here);
+      for (const Node& item : entry.value.items) add(entry.key, scalar_text(item), item, here);
     }
     for (std::size_t i = 0; i < node.items.size(); ++i) {
       const Node& item = node.items[i];
       auto separator = item.text.find('=');
       if (separator == std::string::npos) separator = item.text.find(':');
-      if (separator == std::string::npos || separator == 0)
-        context_.error(item.at, Path(path, i), "'" + item.text + "' has no address", "write name=address");
-      else add(item.text.substr(0, separator), item.text.substr(separator + 1), item.at);
+      const Path here(path, i);
+      if (separator == std::string::npos) {
+        context_.error(item.at, here, "'" + item.text + "' has no address", "write name=address");
+        continue;
+      }
+      // Several addresses of a name may be written in one, with commas.
+      std::string_view addresses = std::string_view(item.text).substr(separator + 1);
+      for (bool more = true; more;) {
+        const auto comma = addresses.find(',');
+        more = comma != std::string_view::npos;
+        add(item.text.substr(0, separator), std::string(addresses.substr(0, comma)), item, here);
+        if (more) addresses.remove_prefix(comma + 1);
+      }
     }
-    std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    Node out = Node::make_sequence(node.at);
-    for (auto& [name, host] : found) out.items.push_back(std::move(host));
+    std::stable_sort(out.items.begin(), out.items.end(), [](const Node& a, const Node& b) { return a.text < b.text; });
     return out;
   }
 

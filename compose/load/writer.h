@@ -20,6 +20,9 @@ std::string write_json(const model::Node& node, const Rule* rule, const JsonStyl
 /// go-yaml's order of keys: digits by value, letters after other characters.
 bool natural_less(std::string_view a, std::string_view b);
 
+/// Bytes of the UTF-8 character `text` begins with; 0 when it is malformed (RFC 3629) or there is none.
+std::size_t utf8_length(std::string_view text);
+
 /// "$" → "$$": so that the output loads back to the same values.
 std::string double_dollars(std::string text);
 

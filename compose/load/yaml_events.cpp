@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "compose/load/yaml_dialect.h"
+
 namespace compose::load {
 namespace {
 
@@ -132,8 +134,19 @@ class Strictness {
 
 }  // namespace
 
-void read_yaml(std::string_view text, YamlEvents& events) {
-  Parser parser(text);
+namespace {
+
+std::string with_colons(std::string_view text, const std::string& colon) {
+  std::string out(text);
+  for (auto at = out.find(colon); at != std::string::npos; at = out.find(colon, at + 1)) out.replace(at, colon.size(), ":");
+  return out;
+}
+
+}  // namespace
+
+void read_yaml(std::string_view original, YamlEvents& events) {
+  const YamlDialect dialect = go_yaml_dialect(original);
+  Parser parser(dialect.text.empty() ? original : dialect.text);
   Strictness strictness;
   for (;;) {
     const yaml_event_t& event = parser.next();
@@ -148,8 +161,11 @@ void read_yaml(std::string_view text, YamlEvents& events) {
       case YAML_SCALAR_EVENT: {
         strictness.scalar(event);
         const auto& scalar = event.data.scalar;
-        events.scalar(at, {view(scalar.anchor), view(scalar.tag)},
-                      {reinterpret_cast<const char*>(scalar.value), scalar.length}, scalar.style == YAML_PLAIN_SCALAR_STYLE);
+        const std::string_view value(reinterpret_cast<const char*>(scalar.value), scalar.length);
+        const bool plain = scalar.style == YAML_PLAIN_SCALAR_STYLE;
+        const YamlProperties properties{view(scalar.anchor), view(scalar.tag)};
+        if (dialect.colon.empty()) events.scalar(at, properties, value, plain);
+        else events.scalar(at, properties, with_colons(value, dialect.colon), plain);
         break;
       }
       case YAML_SEQUENCE_START_EVENT:

@@ -72,3 +72,15 @@ TEST_CASE("what is no YAML is refused where it goes wrong", "[load][yaml]") {
   CHECK(read("a: {<<: *b}") == "1:9 there is no anchor 'b'");
   CHECK(read("a: {<<: {b: 1}, <<: {c: 2}}") == "1:17 key '<<' is already defined in this mapping");
 }
+
+TEST_CASE("go-yaml's own ways inside brackets, in tags and in escapes", "[load][yaml]") {
+  CHECK(read("a: {b:, c: d:}") == R"({"a":{"b:":null,"c":"d:"}})");
+  CHECK(read("a: {\"b\":{c:[1]}}") == "1:12 YAML syntax: ',' or '}' is missing");
+  CHECK(read("a: [\"\xC3\xA9\", b:, c:d]") == "{\"a\":[\"\xC3\xA9\",\"b:\",\"c:d\"]}");
+  CHECK(read("a: [b?c]") == "1:5 YAML syntax: '?' stands for a key inside brackets and braces");
+  CHECK(read("a: [b, ?c]") == R"({"a":["b",{"c":null}]})");
+  CHECK(read("a: b?c") == R"({"a":"b?c"})");
+  CHECK(read("a: !!str, b") == R"({"a":"b"})");
+  CHECK(read("a: \"b\\/c\"") == "1:4 YAML syntax: this is no escape");
+  CHECK(read("a: 'b\\/c'") == R"({"a":"b\\/c"})");
+}
