@@ -111,7 +111,11 @@ base::Result<> make_port(Network::State& state, const std::string& name, const s
     batch.add_veth({.name = name, .index = index, .mtu = state.mtu, .master = state.bridge,
                     .peer_name = plan.interface_name, .peer_mac = plan.mac, .peer_netns = container});
     made = state.socket.run(batch);
-    if (made || made.error().number != EEXIST) return made;  // the index of another port: choose again
+    if (made || made.error().number != EEXIST) return made;
+    // Either a port left by a life that was cut short, or the index is another port's: then choose again.
+    netlink::Batch stale;
+    stale.remove_link(name);
+    TRY(state.socket.run(stale));
   }
   return made;
 }
@@ -131,9 +135,11 @@ base::Result<> make_vlan(Network::State& state, const EndpointConfig& endpoint, 
 base::Result<> configure(netlink::Socket& socket, const Plan& plan) {
   ASSIGN_OR_RETURN(const auto link, socket.link(plan.interface_name));
   const auto conf = "net/ipv6/conf/" + plan.interface_name + "/";
-  if (plan.v6 || !read_sysctl(conf + "disable_ipv6").empty()) {
+  if (plan.v6) {
     TRY(write_sysctl(conf + "accept_ra", "0"));
-    TRY(write_sysctl(conf + "disable_ipv6", plan.v6 ? "0" : "1"));
+    TRY(write_sysctl(conf + "disable_ipv6", "0"));
+  } else if (const auto disabled = read_sysctl(conf + "disable_ipv6"); !disabled.empty() && disabled != "1") {
+    TRY(write_sysctl(conf + "disable_ipv6", "1"));
   }
   netlink::Batch batch;
   for (const auto& address : plan.addresses) batch.add_address(link.index, address);
@@ -152,9 +158,6 @@ base::Result<Endpoint> Network::attach(base::Fd container, const EndpointConfig&
   bool creating = false;
   const auto work = [&]() -> base::Result<> {
     ASSIGN_OR_RETURN(auto inner, netlink::Socket::open());
-    netlink::Batch batch;
-    if (state_->bridged()) batch.remove_link(port);
-    TRY(state_->socket.run(batch));
     const std::string prefix = config().interface_prefix.empty() ? "eth" : config().interface_prefix;
     ASSIGN_OR_RETURN(plan.interface_name, choose_name(inner, endpoint, prefix));
     creating = true;
@@ -170,7 +173,10 @@ base::Result<Endpoint> Network::attach(base::Fd container, const EndpointConfig&
     if (!state_->bridged()) return {};
     TRY(inner.settle(plan.interface_name));
     TRY(state_->socket.settle(port));
-    return state_->socket.settle(state_->bridge_name());
+    if (state_->bridge_runs) return {};
+    TRY(state_->socket.settle(state_->bridge_name()));
+    state_->bridge_runs = true;
+    return {};
   };
   if (auto done = in_netns(container, work); !done) {
     // A failed answer does not mean that nothing was made.

@@ -270,17 +270,18 @@ namespace {
 /// Calls `each` for every message until it says stop. The kernel keeps messages aligned.
 template <class Each>
 base::Result<> receive(int fd, Each&& each) {
-  // Not zeroed: an answer touches a page or two of it, and every step of an attach asks.
-  constexpr std::size_t size = 256 * 1024;
-  const auto buffer = std::make_unique_for_overwrite<char[]>(size);
+  // The kernel makes no message of a dump larger than this (netlink_recvmsg() caps max_recvmsg_len at 32 KiB). On the stack
+  // and not zeroed: every step of an attach asks, and an answer touches a page of it.
+  constexpr std::size_t size = 32 * 1024;
+  alignas(NLMSG_ALIGNTO) char buffer[size];
   while (true) {
     long count;
     do {
-      count = ::recv(fd, buffer.get(), size, 0);
+      count = ::recv(fd, buffer, size, 0);
     } while (count < 0 && errno == EINTR);
     ASSIGN_OR_RETURN(count, base::sys::wrap("receive netlink", count));
     int left = static_cast<int>(count);
-    for (auto* message = reinterpret_cast<nlmsghdr*>(buffer.get()); nlmsg_ok(message, left);
+    for (auto* message = reinterpret_cast<nlmsghdr*>(buffer); nlmsg_ok(message, left);
          message = nlmsg_next(message, &left)) {
       ASSIGN_OR_RETURN(const bool more, each(message));
       if (!more) return {};

@@ -1,5 +1,5 @@
 #pragma once
-// Network namespaces as descriptors. The calling thread never changes its own namespace: helper threads do.
+// Network namespaces as descriptors. The calling thread is where it was when a function returns.
 #include <filesystem>
 #include <functional>
 
@@ -16,9 +16,9 @@ base::Result<base::UniqueFd> make_netns();
 /// The namespace of a process: /proc/PID/ns/net. Error not_found when it is gone.
 base::Result<base::UniqueFd> netns_of(pid_t pid);
 
-/// Runs `body` on a helper thread inside `netns` and waits for it. Sockets opened there stay in that namespace wherever they
-/// are used. /proc/sys/net is that of the namespace; /proc/net is not (use /proc/thread-self/net).
-/// Errors: those of setns(2) and of `body`. Thread: any but from inside a body.
+/// Runs `body` with the calling thread inside `netns`. Sockets opened there stay in that namespace wherever they are used.
+/// /proc/sys/net is that of the namespace; /proc/net is that of the process's first thread (use /proc/thread-self/net).
+/// Errors: those of setns(2) and of `body`. Thread: any; other threads stay where they are.
 base::Result<> in_netns(base::Fd netns, const std::function<base::Result<>()>& body);
 
 /// Keeps `netns` alive under `path` (bind mount on a file made for it; replaces a stale file). unpin() undoes it; missing is success.

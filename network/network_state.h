@@ -24,6 +24,7 @@ struct Network::State {
   TableView view;
   netlink::Socket socket;
   int bridge = 0, mtu = 0;  ///< bridge: index in the namespace
+  bool bridge_runs = false;  ///< it has carried packets since this program knows it
   std::optional<Uplink> uplink;
 
   [[nodiscard]] bool bridged() const { return config.driver == "bridge"; }

@@ -30,8 +30,11 @@ Result<CgroupHost> cgroup_host() {
 
 namespace {
 
-/// A new v1 cpuset is empty and takes no process: it starts with its parent's cpus and memory nodes.
+/// A new v1 cpuset is empty and takes no process: it starts with its parent's cpus and memory nodes. `mems` is written last, so
+/// that where it is set nothing is left to do: so in a folder whose parent clones (share_cpuset()).
 Result<> inherit_cpuset(const std::string& folder) {
+  ASSIGN_OR_RETURN(const auto mems, sys::read_file(folder + "/cpuset.mems"));
+  if (mems.find_first_not_of(" \n") != std::string::npos) return {};
   for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
     ASSIGN_OR_RETURN(const auto own, sys::read_file(folder + file));
     if (own.find_first_not_of(" \n") != std::string::npos) continue;
@@ -39,6 +42,11 @@ Result<> inherit_cpuset(const std::string& folder) {
     TRY(sys::write_file(folder + file, parent));
   }
   return {};
+}
+
+/// Lets the kernel copy cpus and memory nodes into folders made below. Source: cgroup-v1/cgroups.rst, clone_children.
+void share_cpuset(const std::string& folder) {
+  (void)!sys::write_file(folder + "/cgroup.clone_children", "1").has_value();
 }
 
 bool is_v1(const Hierarchy& hierarchy, std::string_view controller) {
@@ -52,6 +60,11 @@ Result<> make_folder(const CgroupFolder& folder, std::vector<std::string>& made)
   const std::size_t start = folder.hierarchy->mount_point.size();
   const bool cpuset = is_v1(*folder.hierarchy, "cpuset");
   int attempts = 0;
+  // The usual case: another container of the project has made those above.
+  if (::mkdir(path.c_str(), 0755) == 0) {
+    made.push_back(path);
+    return cpuset ? inherit_cpuset(path) : Result<>();
+  }
   for (std::size_t end = path.find('/', start + 1);;) {
     const std::string part = path.substr(0, end);
     if (::mkdir(part.c_str(), 0755) == 0) {
@@ -64,7 +77,10 @@ Result<> make_folder(const CgroupFolder& folder, std::vector<std::string>& made)
       return base::errno_error(errno, "mkdir " + part);
     }
     // Also in a folder that was there: who made it may not have got this far.
-    if (cpuset) TRY(inherit_cpuset(part));
+    if (cpuset) {
+      TRY(inherit_cpuset(part));
+      if (end != std::string::npos) share_cpuset(part);
+    }
     if (end == std::string::npos) return {};
     end = path.find('/', end + 1);
   }
@@ -87,8 +103,16 @@ void enable_controllers(const CgroupFolder& folder) {
   }
 }
 
+/// The file written last: a list of device rules goes to one file, a write a rule.
+struct OpenLimit {
+  std::string name;  ///< as CgroupWrite::file has it
+  UniqueFd file;
+};
+
 /// `file` may start with "?" (skipped when absent) and may list alternatives "a|b", the first that exists.
-Result<> write_limit(const std::string& folder, const CgroupWrite& write) {
+Result<> write_limit(const std::string& folder, const CgroupWrite& write, OpenLimit& open) {
+  if (open.file.valid() && open.name == write.file)
+    return kernel::write_once(open.file.borrow(), write.value).with("cgroup " + write.file + " = " + write.value);
   std::string_view names = write.file;
   const bool optional = names.starts_with('?');
   if (optional) names.remove_prefix(1);
@@ -101,6 +125,7 @@ Result<> write_limit(const std::string& folder, const CgroupWrite& write) {
     auto file = sys::open(folder + "/" + last, O_WRONLY);
     if (file) {
       auto done = kernel::write_once(file->borrow(), write.value);
+      if (done && !optional) open = {write.file, *std::move(file)};
       if (done || optional) return {};
       return std::move(done).with("cgroup " + last + " = " + write.value);
     }
@@ -112,6 +137,12 @@ Result<> write_limit(const std::string& folder, const CgroupWrite& write) {
     return base::make_error(base::ErrorKind::unsupported, "cgroup " + last + " = " + write.value +
                                                               ": this kernel has no such setting");
   return error;
+}
+
+Result<> write_limits_of(const CgroupFolder& folder) {
+  OpenLimit open;
+  for (const CgroupWrite& write : folder.writes) TRY(write_limit(folder.path, write, open));
+  return {};
 }
 
 /// Whether a process may be outside of this folder without anybody missing something.
@@ -141,7 +172,7 @@ Result<ScopedCgroup> ScopedCgroup::make(const CgroupPlan& plan, const spec::Reso
       return std::move(done).error();
     }
     if (folder.hierarchy->unified && (plan.folders.size() == 1 || !folder.writes.empty())) enable_controllers(folder);
-    for (const CgroupWrite& write : folder.writes) TRY(write_limit(folder.path, write));
+    TRY(write_limits_of(folder));
     if (folder.hierarchy->unified) {
       ASSIGN_OR_RETURN(out.unified_, sys::open(folder.path, O_RDONLY | O_DIRECTORY));
     } else {
@@ -178,8 +209,7 @@ Result<CgroupEntry> open_cgroup(const std::vector<std::string>& paths) {
 }
 
 Result<> write_limits(const CgroupPlan& plan) {
-  for (const CgroupFolder& folder : plan.folders)
-    for (const CgroupWrite& write : folder.writes) TRY(write_limit(folder.path, write));
+  for (const CgroupFolder& folder : plan.folders) TRY(write_limits_of(folder));
   return {};
 }
 

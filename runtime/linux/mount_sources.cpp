@@ -73,6 +73,10 @@ Result<> set_attributes(Fd tree, const PlannedMount& mount) {
   mount_attr attributes{};
   attributes.attr_set = mount.attributes.set;
   attributes.attr_clr = mount.attributes.clear;
+  if (!mount.recursive && !mount.tree_attributes.set && !mount.tree_attributes.clear) {  // one mount, one call
+    attributes.propagation = mount.propagation.value_or(MS_PRIVATE);
+    return kernel::mount_setattr(tree, 0, attributes);
+  }
   if (attributes.attr_set || attributes.attr_clr) TRY(kernel::mount_setattr(tree, 0, attributes));
   mount_attr for_tree{};
   for_tree.attr_set = mount.tree_attributes.set;
