@@ -136,6 +136,8 @@ base::Result<> configure(netlink::Socket& socket, const Plan& plan) {
   ASSIGN_OR_RETURN(const auto link, socket.link(plan.interface_name));
   const auto conf = "net/ipv6/conf/" + plan.interface_name + "/";
   if (plan.v6) {
+    // The engine gives addresses out, so none is a duplicate; waiting to find out would cost IPv6 its first second.
+    TRY(write_sysctl(conf + "accept_dad", "0"));
     TRY(write_sysctl(conf + "accept_ra", "0"));
     TRY(write_sysctl(conf + "disable_ipv6", "0"));
   } else if (const auto disabled = read_sysctl(conf + "disable_ipv6"); !disabled.empty() && disabled != "1") {

@@ -39,8 +39,8 @@ base::Result<> accept_in(Nft& nft, const NftChain& base_chain, const std::string
 
 }  // namespace
 
-base::Result<> accept_in_foreign_chains(Nft& nft) {
-  ASSIGN_OR_RETURN(const auto chains, list_chains(nft));
+base::Result<> accept_in_foreign_chains(Nft& nft, NfSocket& socket) {
+  ASSIGN_OR_RETURN(const auto chains, socket.chains());
   for (const auto& chain : chains)
     if (drops_forwarded(chain)) TRY(accept_in(nft, chain, place_for(chain, chains)));
   return {};
@@ -49,8 +49,8 @@ base::Result<> accept_in_foreign_chains(Nft& nft) {
 namespace {
 /// Calls `each` for our rules in every chain that may hold some.
 template <class Each>
-base::Result<> for_our_rules(Nft& nft, Each&& each) {
-  ASSIGN_OR_RETURN(const auto chains, list_chains(nft));
+base::Result<> for_our_rules(Nft& nft, NfSocket& socket, Each&& each) {
+  ASSIGN_OR_RETURN(const auto chains, socket.chains());
   std::set<std::string> seen;
   for (const auto& chain : chains) {
     const bool candidate = (chain.hook == "forward" && chain.table != "compose") || chain.name == "DOCKER-USER" ||
@@ -67,9 +67,9 @@ base::Result<> for_our_rules(Nft& nft, Each&& each) {
 }
 }  // namespace
 
-base::Result<> leave_foreign_chains(Nft& nft) {
+base::Result<> leave_foreign_chains(Nft& nft, NfSocket& socket) {
   std::string commands;
-  TRY(for_our_rules(nft, [&commands](const std::string& place, const NftRule& rule) -> base::Result<> {
+  TRY(for_our_rules(nft, socket, [&commands](const std::string& place, const NftRule& rule) -> base::Result<> {
     commands += "delete rule " + place + " handle " + std::to_string(rule.handle) + "\n";
     return {};
   }));
@@ -77,9 +77,9 @@ base::Result<> leave_foreign_chains(Nft& nft) {
   return {};
 }
 
-base::Result<std::vector<std::string>> foreign_chains_with_our_rules(Nft& nft) {
+base::Result<std::vector<std::string>> foreign_chains_with_our_rules(Nft& nft, NfSocket& socket) {
   std::vector<std::string> out;
-  TRY(for_our_rules(nft, [&out](const std::string& place, const NftRule&) -> base::Result<> {
+  TRY(for_our_rules(nft, socket, [&out](const std::string& place, const NftRule&) -> base::Result<> {
     if (out.empty() || out.back() != place) out.push_back(place);
     return {};
   }));

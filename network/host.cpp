@@ -74,6 +74,16 @@ base::Result<const NftTable*> TableView::reread() {
   return &table_;
 }
 
+base::Result<> TableView::make(const std::string& text) {
+  generation_ = 0;
+  ASSIGN_OR_RETURN(const auto before, socket_.generation());
+  TRY(nft_->run(text));
+  ASSIGN_OR_RETURN(const auto after, socket_.generation());
+  table_ = NftTable{.rules = "new"};
+  if (after == before + 1) generation_ = after;  // else somebody else was at it too
+  return {};
+}
+
 base::Result<> TableView::change(const std::vector<ElementChange>& changes) {
   if (changes.empty()) return {};
   const auto before = std::exchange(generation_, 0);
@@ -154,22 +164,29 @@ base::Result<> HostNetwork::State::ensure_locked() {
   TRY(open_forwarding(links, routes));
   TRY(open_forwarding6(links, routes));
   TRY(route_subnets(links, routes));
-  if (!known) TRY(accept_in_foreign_chains(nft));
+  if (!known) TRY(accept_in_foreign_chains(nft, view.socket()));
   // What was just added may have changed the ruleset: learn it now, so that the next call finds it fresh.
   TRY(view.table());
   return {};
 }
 
 base::Result<> HostNetwork::State::ensure_table() {
+  const auto text = host_rules(pools.uplinks, pools.uplinks6);
+  ASSIGN_OR_RETURN(const bool exists, view.socket().has_table());
+  if (!exists) {
+    TRY(view.make(text));
+    good_rules.clear();  // learned when somebody changes the ruleset
+    // After a flush the table has forgotten which interfaces we opened; we have not.
+    TRY(view.change(set_changes(true, "opened4", opened4)));
+    return view.change(set_changes(true, "opened6", opened6));
+  }
   ASSIGN_OR_RETURN(const auto* table, view.reread());
   if (table->rules.empty() || table->rules != good_rules) {
     const bool missing = table->rules.empty();
-    const auto text = host_rules(pools.uplinks, pools.uplinks6);
     auto applied = nft.run(text);
     // Another version of ours declared its maps otherwise; its processes put their entries back when they notice.
     if (!applied) applied = nft.run("table inet compose\ndelete table inet compose\n" + text);
     if (!applied) return std::move(applied).error();
-    // After a flush the table has forgotten which interfaces we opened; we have not.
     const auto before4 = opened4, before6 = opened6;
     ASSIGN_OR_RETURN(table, view.reread());
     good_rules = table->rules;
@@ -295,7 +312,7 @@ base::Result<> HostNetwork::release_if_unused() {
   if (!each && !table.sets["opened6"].empty()) close("net/ipv6/conf/all/forwarding");
   for (const auto& name : table.sets["opened6"])
     if (each) close("net/ipv6/conf/" + name + "/force_forwarding");
-  keep(leave_foreign_chains(state_->nft));
+  keep(leave_foreign_chains(state_->nft, state_->view.socket()));
   auto deleted = state_->nft.run("delete table inet compose");
   if (!deleted) keep(std::move(deleted).error());
   state_->opened4.clear();
@@ -342,7 +359,7 @@ base::Result<std::vector<std::string>> HostNetwork::changes() {
   if (!table.rules.empty()) out.emplace_back("nftables table inet compose");
   for (const auto& name : table.sets["opened4"]) out.push_back("IPv4 forwarding on " + name);
   for (const auto& name : table.sets["opened6"]) out.push_back("IPv6 forwarding on " + name);
-  ASSIGN_OR_RETURN(const auto chains, foreign_chains_with_our_rules(state_->nft));
+  ASSIGN_OR_RETURN(const auto chains, foreign_chains_with_our_rules(state_->nft, state_->view.socket()));
   for (const auto& chain : chains) out.push_back("accept rules in chain " + chain);
   return out;
 }

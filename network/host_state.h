@@ -37,6 +37,8 @@ class TableView {
   base::Result<const NftTable*> table();
   /// Reads it again whatever is known.
   base::Result<const NftTable*> reread();
+  /// Runs `text`, which makes the table where there was none: its maps and sets are known to be empty then, its rules are "new".
+  base::Result<> make(const std::string& text);
   /// Changes elements and remembers that.
   base::Result<> change(const std::vector<ElementChange>& changes);
   NfSocket& socket() { return socket_; }
@@ -87,10 +89,10 @@ std::vector<ElementChange> entry_changes(const Entries& present, const Entries& 
 std::vector<ElementChange> entry_removals(const Entries& present, const Entries& keys);
 
 /// Accept rules in other programs' FORWARD chains that drop (foreign_chains.cpp).
-base::Result<> accept_in_foreign_chains(Nft& nft);
-base::Result<> leave_foreign_chains(Nft& nft);
+base::Result<> accept_in_foreign_chains(Nft& nft, NfSocket& socket);
+base::Result<> leave_foreign_chains(Nft& nft, NfSocket& socket);
 /// "ip filter DOCKER-USER", one for each chain that has our rules.
-base::Result<std::vector<std::string>> foreign_chains_with_our_rules(Nft& nft);
+base::Result<std::vector<std::string>> foreign_chains_with_our_rules(Nft& nft, NfSocket& socket);
 
 /// /proc/sys files: "net/ipv4/conf/eth0/forwarding". Writes only a value that differs.
 std::string read_sysctl(const std::string& name);

@@ -48,14 +48,8 @@ base::Result<> loopback_up() {
   return {};
 }
 
-/// What Docker sets in a container's namespace, and no duplicate address detection: the engine gives addresses out, and
-/// waiting for it would make IPv6 unusable for a container's first second. Kernels without IPv6 lack the first two.
-void container_sysctls() {
-  (void)base::sys::write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").has_value();
-  (void)base::sys::write_file("/proc/sys/net/ipv6/conf/default/accept_dad", "0").has_value();
-  (void)base::sys::write_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0").has_value();
-  (void)base::sys::write_file("/proc/sys/net/ipv4/ping_group_range", "0 2147483647").has_value();
-}
+/// No IPv6 on interfaces that get no IPv6 address, as in Docker. Kernels without IPv6 lack the file.
+void ipv6_off_by_default() { (void)base::sys::write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").has_value(); }
 
 base::Result<bool> is_namespace(base::Fd fd) {
   struct statfs facts{};
@@ -69,7 +63,7 @@ base::Result<base::UniqueFd> make_netns() {
   ASSIGN_OR_RETURN(const auto back, Return::remember());
   TRY(base::sys::wrap("unshare network namespace", ::unshare(CLONE_NEWNET)));
   TRY(loopback_up());
-  container_sysctls();
+  ipv6_off_by_default();
   return base::sys::open("/proc/thread-self/ns/net", O_RDONLY);
 }
 

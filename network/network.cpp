@@ -193,11 +193,13 @@ base::Result<std::unique_ptr<Network::State>> assemble(HostNetwork& host, Networ
   return state;
 }
 
-base::Result<> build(Network::State& state) {
+base::Result<> build(Network::State& state, bool fresh) {
   TRY(in_netns(state.netns.borrow(), router_sysctls));
   TRY(make_bridge(state));
   // Rules before the uplink: no packet passes an unguarded namespace.
-  TRY(state.nft.run(network_rules(state.config, state.bridge_name())));
+  const auto rules = network_rules(state.config, state.bridge_name());
+  if (fresh) TRY(state.view.make(rules));
+  else TRY(state.nft.run(rules));
   if (state.uplink) TRY(make_uplink(state));
   return {};
 }
@@ -211,7 +213,7 @@ base::Result<Network> Network::create(HostNetwork& host, NetworkConfig config, s
   ASSIGN_OR_RETURN(auto netns, namespace_for(pin, fresh).with(what));
   ASSIGN_OR_RETURN(auto state, assemble(host, std::move(config), std::move(netns)).with(what));
   const auto finish = [&]() -> base::Result<> {
-    TRY(build(*state));
+    TRY(build(*state, fresh));
     // Pinned last: until here a crash leaves nothing, as the namespace goes with its last descriptor.
     if (fresh) TRY(network::pin(state->netns.borrow(), pin));
     enroll(host, *state);

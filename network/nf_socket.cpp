@@ -216,26 +216,94 @@ base::Result<NfSocket> NfSocket::open(base::Fd netns) {
   return out;
 }
 
-base::Result<std::uint32_t> NfSocket::generation() {
-  Writer out(sequence_);
-  out.table_message(NFT_MSG_GETGEN, 0, AF_UNSPEC);
-  out.finish();
-  sequence_ = out.sequence();
-  TRY(base::sys::wrap("nftables request", ::send(fd_.number(), out.bytes().data(), out.bytes().size(), 0)));
-  alignas(nlmsghdr) std::array<char, 4096> buffer;
+/// Sends one request and gives every answer to `each`, until it says stop, the dump ends or the kernel refuses.
+template <class Each>
+base::Result<> NfSocket::ask(const std::string& request, Each&& each) {
+  TRY(base::sys::wrap("nftables request", ::send(fd_.number(), request.data(), request.size(), 0)));
+  alignas(nlmsghdr) std::array<char, 32768> buffer;  // what a dump's message holds at most
   while (true) {
     ASSIGN_OR_RETURN(const long count, base::sys::wrap("nftables answer", ::recv(fd_.number(), buffer.data(), buffer.size(), 0)));
     int left = static_cast<int>(count);
     for (auto* message = reinterpret_cast<nlmsghdr*>(buffer.data()); nlmsg_ok(message, left); message = nlmsg_next(message, &left)) {
       if (message->nlmsg_seq != sequence_) continue;
+      if (message->nlmsg_type == NLMSG_DONE) return {};
       if (message->nlmsg_type == NLMSG_ERROR)
-        return base::errno_error(-static_cast<nlmsgerr*>(nlmsg_data(message))->error, "nftables generation");
-      std::array<nlattr*, NFTA_GEN_MAX + 1> attributes{};
-      nlmsg_parse(message, sizeof(nfgenmsg), attributes.data(), NFTA_GEN_MAX, nullptr);
-      if (!attributes[NFTA_GEN_ID]) return base::make_error(base::ErrorKind::internal, "nftables names no generation");
-      return ntohl(nla_get_u32(attributes[NFTA_GEN_ID]));
+        return base::errno_error(-static_cast<nlmsgerr*>(nlmsg_data(message))->error, "nftables request");
+      if (!each(message)) return {};
     }
   }
+}
+
+base::Result<std::uint32_t> NfSocket::generation() {
+  Writer out(sequence_);
+  out.table_message(NFT_MSG_GETGEN, 0, AF_UNSPEC);
+  out.finish();
+  sequence_ = out.sequence();
+  std::optional<std::uint32_t> number;
+  TRY(ask(out.bytes(), [&](nlmsghdr* message) {
+    std::array<nlattr*, NFTA_GEN_MAX + 1> attributes{};
+    nlmsg_parse(message, sizeof(nfgenmsg), attributes.data(), NFTA_GEN_MAX, nullptr);
+    if (attributes[NFTA_GEN_ID]) number = ntohl(nla_get_u32(attributes[NFTA_GEN_ID]));
+    return false;
+  }));
+  if (!number) return base::make_error(base::ErrorKind::internal, "nftables names no generation");
+  return *number;
+}
+
+base::Result<bool> NfSocket::has_table() {
+  Writer out(sequence_);
+  put_text(out.table_message(NFT_MSG_GETTABLE, 0, NFPROTO_INET), NFTA_TABLE_NAME, "compose");
+  out.finish();
+  sequence_ = out.sequence();
+  auto asked = ask(out.bytes(), [](nlmsghdr*) { return false; });
+  if (!asked && asked.error().number == ENOENT) return false;
+  if (!asked) return std::move(asked).error();
+  return true;
+}
+
+namespace {
+const char* family_name(std::uint8_t family) {
+  switch (family) {
+    case NFPROTO_IPV4: return "ip";
+    case NFPROTO_IPV6: return "ip6";
+    case NFPROTO_INET: return "inet";
+    case NFPROTO_ARP: return "arp";
+    case NFPROTO_BRIDGE: return "bridge";
+    default: return "netdev";
+  }
+}
+
+NftChain parse_chain(nlmsghdr* message) {
+  std::array<nlattr*, NFTA_CHAIN_MAX + 1> attributes{};
+  nlmsg_parse(message, sizeof(nfgenmsg), attributes.data(), NFTA_CHAIN_MAX, nullptr);
+  const auto text = [&](int type) { return attributes[type] ? std::string(nla_get_string(attributes[type])) : std::string(); };
+  NftChain out{family_name(static_cast<nfgenmsg*>(nlmsg_data(message))->nfgen_family), text(NFTA_CHAIN_TABLE),
+               text(NFTA_CHAIN_NAME), {}, {}};
+  if (!attributes[NFTA_CHAIN_HOOK]) return out;
+  std::array<nlattr*, NFTA_HOOK_MAX + 1> hook{};
+  nla_parse_nested(hook.data(), NFTA_HOOK_MAX, attributes[NFTA_CHAIN_HOOK], nullptr);
+  constexpr std::array names{"prerouting", "input", "forward", "output", "postrouting"};
+  const bool routed = out.family == "ip" || out.family == "ip6" || out.family == "inet" || out.family == "bridge";
+  const auto number = hook[NFTA_HOOK_HOOKNUM] ? ntohl(nla_get_u32(hook[NFTA_HOOK_HOOKNUM])) : names.size();
+  out.hook = routed && number < names.size() ? names[number] : "other";
+  if (attributes[NFTA_CHAIN_POLICY])
+    out.policy = ntohl(nla_get_u32(attributes[NFTA_CHAIN_POLICY])) == NF_ACCEPT ? "accept" : "drop";
+  return out;
+}
+}  // namespace
+
+base::Result<std::vector<NftChain>> NfSocket::chains() {
+  Writer out(sequence_);
+  out.table_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, AF_UNSPEC);
+  out.finish();
+  sequence_ = out.sequence();
+  std::vector<NftChain> found;
+  // A change meanwhile marks the dump as torn (NLM_F_DUMP_INTR); whoever watches the ruleset looks again then.
+  TRY(ask(out.bytes(), [&](nlmsghdr* message) {
+    found.push_back(parse_chain(message));
+    return true;
+  }));
+  return found;
 }
 
 /// Each message between `first` (the batch's begin) and `last` asks for an answer; those to the batch's frame come only on errors.

@@ -19,6 +19,11 @@ struct ElementChange {
   std::string map, key, value;  ///< as in Entries; of sets of interfaces ("opened4") only the key, an interface's name
 };
 
+/// A chain; hook and policy are "" for those without a hook.
+struct NftChain {
+  std::string family, table, name, hook, policy;
+};
+
 /// Keep one open rather than opening one a task: closing it waits for a grace period (some 10 ms) whenever the namespace's
 /// rules have just lost something (nft_rcv_nl_event()).
 class NfSocket {
@@ -29,6 +34,10 @@ class NfSocket {
 
   /// Number of the ruleset: every transaction of anybody in the namespace changes it.
   base::Result<std::uint32_t> generation();
+  /// Whether table `inet compose` is there.
+  base::Result<bool> has_table();
+  /// Every chain of the namespace.
+  base::Result<std::vector<NftChain>> chains();
   /// All or nothing. Errors: not_found (table, map, or an element to delete), exists (another value under the key).
   base::Result<> change(const std::vector<ElementChange>& changes);
   /// Redirects 127.0.0.11:53 to the given ports of 127.0.0.11, replacing an earlier redirect; for a container's namespace:
@@ -41,6 +50,8 @@ class NfSocket {
 
  private:
   explicit NfSocket(base::UniqueFd fd) : fd_(std::move(fd)) {}
+  template <class Each>
+  base::Result<> ask(const std::string& request, Each&& each);
   base::Result<> transact(const std::string& messages, std::uint32_t first, std::uint32_t last);
   base::UniqueFd fd_;
   std::uint32_t sequence_ = 0;

@@ -1,12 +1,11 @@
 #include "network/nft.h"
 
-#include <nftables/libnftables.h>
-
 #include <cerrno>
 #include <mutex>
 
 #include "base/sys.h"
 #include "network/netns.h"
+#include "network/nft_library.h"
 
 namespace network {
 namespace {
@@ -25,13 +24,14 @@ std::string first_line(const std::string& text) {
 }  // namespace
 
 struct Nft::Context {
+  const NftLibrary& library;
   nft_ctx* context = nullptr;
-  Context() = default;
+  explicit Context(const NftLibrary& functions) : library(functions) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
   ~Context() {
     const std::lock_guard guard(library_lock());
-    if (context) nft_ctx_free(context);
+    if (context) library.ctx_free(context);
   }
 };
 
@@ -42,12 +42,13 @@ Nft::~Nft() = default;
 
 base::Result<Nft> Nft::open() {
   TRY(base::sys::wrap("open nftables", 0));
-  auto context = std::make_unique<Context>();
+  ASSIGN_OR_RETURN(const auto* library, nft_library());
+  auto context = std::make_unique<Context>(*library);
   const std::lock_guard guard(library_lock());
-  context->context = nft_ctx_new(NFT_CTX_DEFAULT);
+  context->context = library->ctx_new(NFT_CTX_DEFAULT);
   if (!context->context) return base::make_error(base::ErrorKind::unsupported, "nftables is not available");
-  nft_ctx_buffer_output(context->context);
-  nft_ctx_buffer_error(context->context);
+  library->ctx_buffer_output(context->context);
+  library->ctx_buffer_error(context->context);
   return Nft(std::move(context));
 }
 
@@ -64,11 +65,12 @@ base::Result<Nft> Nft::open(base::Fd netns) {
 base::Result<std::string> Nft::run(const std::string& commands) {
   TRY(base::sys::wrap("nft", 0));
   const std::lock_guard guard(library_lock());
-  nft_ctx_output_set_flags(context_->context, 0);
+  const NftLibrary& library = context_->library;
+  library.ctx_output_set_flags(context_->context, 0);
   errno = 0;
-  const int result = nft_run_cmd_from_buffer(context_->context, commands.c_str());
-  std::string output = nft_ctx_get_output_buffer(context_->context);
-  const std::string problem = nft_ctx_get_error_buffer(context_->context);
+  const int result = library.run_cmd_from_buffer(context_->context, commands.c_str());
+  std::string output = library.ctx_get_output_buffer(context_->context);
+  const std::string problem = library.ctx_get_error_buffer(context_->context);
   if (result == 0) return output;
   auto error = base::make_error(base::ErrorKind::io, "nft: " + first_line(problem));
   if (problem.find("No such file") != std::string::npos) error.kind = base::ErrorKind::not_found;
@@ -80,10 +82,11 @@ base::Result<std::string> Nft::run(const std::string& commands) {
 base::Result<std::string> Nft::run_json(const std::string& commands) {
   TRY(base::sys::wrap("nft", 0));
   const std::lock_guard guard(library_lock());
-  nft_ctx_output_set_flags(context_->context, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_HANDLE);
-  const int result = nft_run_cmd_from_buffer(context_->context, commands.c_str());
-  std::string output = nft_ctx_get_output_buffer(context_->context);
-  const std::string problem = nft_ctx_get_error_buffer(context_->context);
+  const NftLibrary& library = context_->library;
+  library.ctx_output_set_flags(context_->context, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_HANDLE);
+  const int result = library.run_cmd_from_buffer(context_->context, commands.c_str());
+  std::string output = library.ctx_get_output_buffer(context_->context);
+  const std::string problem = library.ctx_get_error_buffer(context_->context);
   if (result == 0) return output;
   return base::make_error(problem.find("No such file") != std::string::npos ? base::ErrorKind::not_found
                                                                             : base::ErrorKind::io,

@@ -30,12 +30,6 @@ class Nft {
   std::unique_ptr<Context> context_;
 };
 
-/// A chain attached to a hook, as `list chains` shows it.
-struct NftChain {
-  std::string family, table, name, hook, policy;  ///< hook and policy are "" for chains without a hook
-};
-base::Result<std::vector<NftChain>> list_chains(Nft& nft);
-
 struct NftRule {
   std::uint64_t handle = 0;
   std::string comment;

@@ -33,18 +33,6 @@ std::string element_text(const json& value) {
 
 }  // namespace
 
-base::Result<std::vector<NftChain>> list_chains(Nft& nft) {
-  ASSIGN_OR_RETURN(const auto objects, listing(nft, "list chains"));
-  std::vector<NftChain> out;
-  for (const auto& object : objects) {
-    if (!object.contains("chain")) continue;
-    const auto& chain = object["chain"];
-    out.push_back({text_of(chain, "family"), text_of(chain, "table"), text_of(chain, "name"),
-                   text_of(chain, "hook"), text_of(chain, "policy")});
-  }
-  return out;
-}
-
 base::Result<std::vector<NftRule>> list_rules(Nft& nft, const std::string& family, const std::string& table,
                                               const std::string& chain) {
   ASSIGN_OR_RETURN(const auto objects, listing(nft, "list chain " + family + " " + table + " " + chain));
