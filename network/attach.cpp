@@ -120,15 +120,24 @@ base::Result<> make_port(Network::State& state, const std::string& name, const s
   return made;
 }
 
-base::Result<> make_vlan(Network::State& state, const EndpointConfig& endpoint, const Plan& plan, base::Fd container) {
+/// Made under a name of its own and renamed in the container: kernels before 6.14 refuse a name that a link of the *host* has.
+base::Result<> make_vlan(Network::State& state, netlink::Socket& inner, const EndpointConfig& endpoint, const Plan& plan,
+                         base::Fd container) {
   ASSIGN_OR_RETURN(const auto parent, state.socket.link(state.config.parent));
+  const auto first_name = port_name(endpoint.id);
   netlink::Batch batch;
-  batch.add_vlan({.name = plan.interface_name, .kind = state.config.driver, .mode = state.config.mode,
+  batch.add_vlan({.name = first_name, .kind = state.config.driver, .mode = state.config.mode,
                   .mac = endpoint.mac, .parent = parent.index, .mtu = state.mtu, .netns = container});
   auto made = state.socket.run(batch);
   if (!made && made.error().number == EOPNOTSUPP)
     return make_error(ErrorKind::unsupported, "this kernel has no network driver " + state.config.driver);
-  return made;
+  TRY(std::move(made));
+  netlink::Batch rename;
+  auto link = inner.link(first_name);
+  if (link) rename.set_name(link->index, plan.interface_name);
+  auto renamed = link ? inner.run(rename) : base::Result<>(std::move(link).error());
+  if (!renamed) (void)remove_interface(container, first_name).has_value();
+  return renamed;
 }
 
 /// Inside the container's namespace.
@@ -164,7 +173,7 @@ base::Result<Endpoint> Network::attach(base::Fd container, const EndpointConfig&
     ASSIGN_OR_RETURN(plan.interface_name, choose_name(inner, endpoint, prefix));
     creating = true;
     TRY(state_->bridged() ? make_port(*state_, port, endpoint.id, plan, container)
-                          : make_vlan(*state_, endpoint, plan, container));
+                          : make_vlan(*state_, inner, endpoint, plan, container));
     if (state_->bridged() && config().isolate_ports) {
       ASSIGN_OR_RETURN(const auto link, state_->socket.link(port));
       netlink::Batch isolate;

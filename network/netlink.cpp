@@ -156,6 +156,12 @@ void Batch::set_up(int interface, bool up) {
   append(m, header);
 }
 
+void Batch::set_name(int interface, const std::string& name) {
+  auto* m = request(RTM_NEWLINK, 0, "name of link " + name);
+  append(m, link_header(interface, false));
+  put_text(m, IFLA_IFNAME, name);
+}
+
 void Batch::set_group(const std::string& name, unsigned group) {
   auto* m = request(RTM_NEWLINK, 0, "group of link " + name, ENODEV);
   append(m, link_header(0, false));

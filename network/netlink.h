@@ -70,6 +70,8 @@ class Batch {
   void add_veth(const VethSpec& spec);
   void add_vlan(const VlanSpec& spec);
   void set_up(int interface, bool up = true);
+  /// Of a link that is down.
+  void set_name(int interface, const std::string& name);
   /// Missing is success.
   void set_group(const std::string& name, unsigned group);
   void isolate_port(int interface);

@@ -31,6 +31,19 @@ std::string element_text(const json& value) {
   return out;
 }
 
+/// The same for keys, which end in "PROTOCOL . PORT": a machine without /etc/protocols prints protocols as numbers.
+std::string key_text(const json& value) {
+  auto out = element_text(value);
+  const auto port = out.rfind(" . ");
+  if (port == std::string::npos || port == 0) return out;
+  const auto before = out.rfind(" . ", port - 1);
+  const auto start = before == std::string::npos ? 0 : before + 3;
+  const auto protocol = out.substr(start, port - start);
+  if (protocol == "6") out.replace(start, 1, "tcp");
+  if (protocol == "17") out.replace(start, 2, "udp");
+  return out;
+}
+
 }  // namespace
 
 base::Result<std::vector<NftRule>> list_rules(Nft& nft, const std::string& family, const std::string& table,
@@ -60,7 +73,7 @@ base::Result<NftTable> read_table(Nft& nft) {
       auto& map = out.maps[text_of(object["map"], "name")];
       if (object["map"].contains("elem"))
         for (const auto& pair : object["map"]["elem"])
-          if (pair.is_array() && pair.size() == 2) map[element_text(pair[0])] = element_text(pair[1]);
+          if (pair.is_array() && pair.size() == 2) map[key_text(pair[0])] = element_text(pair[1]);
     }
     if (object.contains("set")) {
       auto& set = out.sets[text_of(object["set"], "name")];

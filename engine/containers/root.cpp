@@ -6,11 +6,13 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <set>
 #include <thread>
 
@@ -68,6 +70,17 @@ bool in_user_namespace() {
 std::string for_config(const std::filesystem::path& path, const base::UniqueFd& fd) {
   if (path.string().size() <= config_string_max) return path.string();
   return "/proc/self/fd/" + std::to_string(fd.number());
+}
+
+/// Before Linux 6.5 overlay is not made for fsconfig(2): whatever it is told is collected and refused as a whole at the end.
+bool configurable_by_parts() {
+  static const bool answer = [] {
+    utsname host{};
+    int major = 0, minor = 0;
+    if (::uname(&host) != 0 || std::sscanf(host.release, "%d.%d", &major, &minor) != 2) return true;
+    return major > 6 || (major == 6 && minor >= 5);
+  }();
+  return answer;
 }
 
 /// index: off, since layers are shared by many overlays. redirect_dir, metacopy: off, so that the writable layer holds whole files and
@@ -136,8 +149,9 @@ base::Result<base::UniqueFd> mount_root(const std::vector<std::filesystem::path>
   }
   if (writable.upper.empty() && layers.empty())
     return base::make_error(base::ErrorKind::invalid, "the image has no layers");
+  if (!configurable_by_parts()) return mount_root_legacy(layers, writable);
   ASSIGN_OR_RETURN(const auto folders, open_folders(layers, writable));
-  bool too_old = false;
+  bool too_old = false;  // "lowerdir+" came with 6.7
   auto mounted = mount_modern(layers, writable, folders, too_old);
   if (!mounted && too_old) return mount_root_legacy(layers, writable);
   return mounted;

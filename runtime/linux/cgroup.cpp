@@ -109,7 +109,7 @@ struct OpenLimit {
   UniqueFd file;
 };
 
-/// `file` may start with "?" (skipped when absent) and may list alternatives "a|b", the first that exists.
+/// `file` may start with "?" (skipped when absent) and may list alternatives "a|b", the first that exists; `value` then may have one each.
 Result<> write_limit(const std::string& folder, const CgroupWrite& write, OpenLimit& open) {
   if (open.file.valid() && open.name == write.file)
     return kernel::write_once(open.file.borrow(), write.value).with("cgroup " + write.file + " = " + write.value);
@@ -117,17 +117,20 @@ Result<> write_limit(const std::string& folder, const CgroupWrite& write, OpenLi
   const bool optional = names.starts_with('?');
   if (optional) names.remove_prefix(1);
   std::string last;
+  std::string_view values = write.value;
   base::Error error;
   while (!names.empty()) {
     const std::size_t bar = names.find('|');
     last = names.substr(0, bar);
     names.remove_prefix(bar == std::string_view::npos ? names.size() : bar + 1);
+    const std::string value(values.substr(0, values.find('|')));
+    if (const auto next = values.find('|'); next != std::string_view::npos) values.remove_prefix(next + 1);
     auto file = sys::open(folder + "/" + last, O_WRONLY);
     if (file) {
-      auto done = kernel::write_once(file->borrow(), write.value);
-      if (done && !optional) open = {write.file, *std::move(file)};
+      auto done = kernel::write_once(file->borrow(), value);
+      if (done && !optional && write.file.find('|') == std::string::npos) open = {write.file, *std::move(file)};
       if (done || optional) return {};
-      return std::move(done).with("cgroup " + last + " = " + write.value);
+      return std::move(done).with("cgroup " + last + " = " + value);
     }
     error = std::move(file).error();
     if (error.number != ENOENT) break;

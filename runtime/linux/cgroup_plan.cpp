@@ -222,11 +222,17 @@ void plan_throttle(Planner& out, const Hierarchy* home, const std::vector<spec::
   }
 }
 
-/// io.weight counts 1-10000 and bfq's 1-1000, where the specification's weight is 10-1000.
+/// A value for each of the two files: io.weight counts 1-10000 where bfq and the specification count 10-1000 (as runc converts).
+std::string block_weight(std::uint16_t weight, const std::string& device, bool v2) {
+  const auto plain = device + std::to_string(weight);
+  if (!v2) return plain;
+  return plain + "|" + device + std::to_string(weight < 10 ? 1 : 1 + (weight - 10) * 9999 / 990);
+}
+
 void plan_block_weights(Planner& out, const Hierarchy* home, const spec::BlockIo& block) {
   const bool v2 = home->unified;
   if (block.weight && *block.weight != 0)
-    out.write(home, v2 ? "io.bfq.weight|io.weight" : "blkio.weight|blkio.bfq.weight", std::to_string(*block.weight));
+    out.write(home, v2 ? "io.bfq.weight|io.weight" : "blkio.weight|blkio.bfq.weight", block_weight(*block.weight, "", v2));
   if (block.leaf_weight && *block.leaf_weight != 0) {
     if (v2) out.fail(base::ErrorKind::unsupported, "blockIO.leafWeight: cgroup v2 has no such setting");
     out.number(home, "blkio.leaf_weight", *block.leaf_weight);
@@ -235,7 +241,7 @@ void plan_block_weights(Planner& out, const Hierarchy* home, const spec::BlockIo
     const auto number = device_number(device.major, device.minor);
     if (device.weight && *device.weight != 0)
       out.write(home, v2 ? "io.bfq.weight|io.weight" : "blkio.weight_device|blkio.bfq.weight_device",
-                number + " " + std::to_string(*device.weight));
+                block_weight(*device.weight, number + " ", v2));
     if (device.leaf_weight && *device.leaf_weight != 0) {
       if (v2) out.fail(base::ErrorKind::unsupported, "blockIO.weightDevice.leafWeight: cgroup v2 has no such setting");
       out.write(home, "blkio.leaf_weight_device", number + " " + std::to_string(*device.leaf_weight));

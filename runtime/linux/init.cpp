@@ -73,7 +73,9 @@ Result<> attach_root(const InitContext& context) {
   ASSIGN_OR_RETURN(const auto top, sys::open("/", O_PATH | O_DIRECTORY));
   // Nothing of ours may spread to the host, and the host's later mounts not to us.
   TRY(kernel::mount_setattr(top.borrow(), AT_RECURSIVE, attributes).with("making the mounts private"));
-  return kernel::move_mount(context.root.borrow(), top.borrow()).with("attaching the root");
+  TRY(kernel::move_mount(context.root.borrow(), top.borrow()).with("attaching the root"));
+  // One handed to us may be a clone of a shared mount: what is mounted below it would show up on the host, and pivot_root refuses it.
+  return kernel::mount_setattr(context.root.borrow(), AT_RECURSIVE, attributes).with("making the root private");
 }
 
 Result<> set_root_attributes(const InitContext& context) {

@@ -7,6 +7,7 @@ if [ ! -d "$top" ]; then mkdir -p "$top"; cp -r /mnt/. "$top"; fi
 cd "$top" || exit 1
 compose=$top/build/bin/compose
 ip link set lo up
+[ -e /etc/hosts ] || echo "127.0.0.1 localhost" >/etc/hosts
 echo "vm: $(uname -r), $(stat -fc %T /sys/fs/cgroup), stage $stage"
 
 # room NAME: every case of a test program, a process each as ctest does it.

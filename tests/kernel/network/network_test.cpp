@@ -42,7 +42,7 @@ TEST_CASE("a container reaches the outside, the host and its neighbour, and the 
            "\nhost by gateway " + ask(one.borrow(), net.host_gateway(), 81) + "\nneighbour " +
            ask(one.borrow(), "172.30.1.3", 82) + "\nfrom host " + ask({}, "172.30.1.3", 82) + "\nmtu " +
            lab::shell("nsenter --net=/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(one.number()) +
-                      " cat /sys/class/net/eth0/mtu");
+                      " ip -o link show eth0 | sed 's/.* mtu \\([0-9]*\\).*/\\1/'");
   });
   REQUIRE_SEEN(seen, R"(eth0 02:42:ac:1e:01:02
 outside seen as 192.0.2.2

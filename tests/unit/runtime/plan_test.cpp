@@ -125,7 +125,7 @@ TEST_CASE("limits are written in v1's and in v2's words") {
         "pids.max = max\nblkio.weight|blkio.bfq.weight = 100\nblkio.throttle.read_bps_device = 8:16 77\n");
   CHECK(writes(v2_host(), resources) ==
         "memory.swap.max = 2000\nmemory.max = 1000\nmemory.low = 500\ncpu.weight = 39\ncpu.max = 50000 100000\n"
-        "io.bfq.weight|io.weight = 100\nio.max = 8:16 rbps=77\npids.max = max\n");
+        "io.bfq.weight|io.weight = 100|910\nio.max = 8:16 rbps=77\npids.max = max\n");
 }
 
 TEST_CASE("unlimited and unset limits are told apart") {
