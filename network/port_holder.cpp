@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <sstream>
@@ -69,6 +70,18 @@ bool holds(const std::filesystem::path& fds, const std::string& socket) {
   return found;
 }
 
+/// Its command line: "python3" alone does not tell which of them, and of our own supervisors the project's name is what helps.
+std::string command_of(const std::string& process) {
+  constexpr std::size_t shown_max = 100;
+  auto text = base::sys::read_file(process + "/cmdline", 4096);
+  if (!text || text->empty()) text = base::sys::read_file(process + "/comm", 64);
+  if (!text) return {};
+  std::replace_if(text->begin(), text->end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
+  while (text->ends_with(' ')) text->pop_back();
+  if (text->size() > shown_max) text->replace(shown_max, std::string::npos, "...");
+  return text->substr(text->rfind('/', text->find(' ')) + 1);
+}
+
 std::string owner_of(std::uint64_t inode) {
   const auto socket = "socket:[" + std::to_string(inode) + "]";
   DIR* dir = ::opendir("/proc");
@@ -78,11 +91,8 @@ std::string owner_of(std::uint64_t inode) {
     const std::string pid = entry->d_name;
     if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
     if (!holds("/proc/" + pid + "/fd", socket)) continue;
-    auto name = base::sys::read_file("/proc/" + pid + "/comm");
-    if (!name) continue;
-    while (!name->empty() && name->back() == '\n') name->pop_back();
-    out = *name + " (pid " + pid + ")";
-    break;
+    if (const auto name = command_of("/proc/" + pid); !name.empty()) out = name + " (pid " + pid + ")";
+    if (!out.empty()) break;
   }
   ::closedir(dir);
   return out;

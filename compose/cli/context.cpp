@@ -113,8 +113,9 @@ Result<View> view(const ProjectNeeds& needs) {
   View result;
   ASSIGN_OR_RETURN(result.source, project_or_name({.services = {}, .dependencies = needs.dependencies, .environment = false}));
   // Verbs on what exists also bring a stack back under supervision after both of its processes were killed.
-  if (const auto revived = engine::client::revive(result.source.name); !revived) warn(revived.error().text());
+  const auto revived = engine::client::revive(result.source.name);
   ASSIGN_OR_RETURN(auto snapshot, engine::client::snapshot(result.source.name));
+  if (!revived) warn(revived.error().text());
   result.observed = reconcile::observed(std::move(snapshot), result.source.name);
   if (result.source.project) {
     ASSIGN_OR_RETURN(result.source.project, select_services(*result.source.project, needs.services, needs.dependencies));

@@ -38,6 +38,10 @@ Result<Running> launch(const std::filesystem::path& program, std::size_t index, 
   spawn.program = program;
   spawn.arguments = {"compose-image"};
   spawn.arguments.insert(spawn.arguments.end(), job.arguments.begin(), job.arguments.end());
+  // A worker does not outlive us: it sees its parent's end, but it must know who that is.
+  spawn.environment.emplace();
+  for (char** entry = environ; *entry != nullptr; ++entry) spawn.environment->emplace_back(*entry);
+  spawn.environment->push_back("COMPOSE_WORKER_OF=" + std::to_string(::getpid()));
   spawn.fds.emplace_back(input.borrow(), 0);
   spawn.fds.emplace_back(output.second.borrow(), 1);
   spawn.fds.emplace_back(errors.second.borrow(), 2);

@@ -1,6 +1,10 @@
 // compose-image: the worker that parses what comes from outside (registries, archives, build contexts), so that no
 // long-running process ever does.
+#include <sys/prctl.h>
+#include <unistd.h>
+
 #include <csignal>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -8,7 +12,22 @@
 #include "engine/build/build.h"
 #include "engine/registry/cli.h"
 
+namespace {
+
+/// Started as the worker of a command (COMPOSE_WORKER_OF, its pid), we are cancelled when that command is killed: nobody would ever
+/// hear of what we do. Source: prctl(2) PR_SET_PDEATHSIG.
+void end_with_caller() {
+  const char* caller = std::getenv("COMPOSE_WORKER_OF");
+  if (caller == nullptr) return;
+  (void)::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != std::atoi(caller)) std::raise(SIGTERM);  // too late for the kernel to tell
+  (void)::unsetenv("COMPOSE_WORKER_OF");
+}
+
+}  // namespace
+
 int main(int count, char** words) {
+  end_with_caller();
   // A reader that went away is an error of the write, not our death.
   std::signal(SIGPIPE, SIG_IGN);
   const std::vector<std::string> arguments(words + 1, words + count);

@@ -149,7 +149,10 @@ TEST_CASE("a taken port is refused by the name of its holder, and a range passes
     };
     auto out = attempt({.host_port = 8080, .container_port = 80});
     const auto pid = "(pid " + std::to_string(::getpid()) + ")";
-    if (const auto at = out.find(pid); at != std::string::npos) out.replace(at, pid.size(), "(pid OURS)");
+    // Between the program's name and its pid stand its arguments.
+    const auto name = out.find("kernel_network"), at = out.find(pid);
+    if (name != std::string::npos && at != std::string::npos && name < at)
+      out.replace(name, at + pid.size() - name, "kernel_network (pid OURS)");
     out += attempt({.host_port = 8080, .host_port_last = 8081, .container_port = 80});
     out += attempt({.host_ip = "198.51.100.1", .host_port = 80, .container_port = 80});
     out += attempt({.host_ip = "127.0.0.1", .host_port = 8082, .container_port = 80});
