@@ -61,6 +61,7 @@ class Build {
   Result<BuildResult> run(Session& session, Span& where) {
     platform_ = request_.platforms.empty() ? images::host_platform() : request_.platforms.front();
     platform_args_ = platform_arguments(platform_, images::host_platform());
+    platform_args_["TARGETSTAGE"] = request_.target.empty() ? "default" : request_.target;
     TRY(open_contexts(session));
     TRY(load_definition(where));
     TRY(load_ignore());
@@ -79,7 +80,7 @@ class Build {
     opened_.push_back(std::make_unique<Context>(std::move(main)));
     for (const auto& [name, value] : request_.additional_contexts) {
       if (value.starts_with("docker-image://")) {
-        context_images_[name] = value.substr(15);
+        context_images_[context_name(name)] = value.substr(15);
         continue;
       }
       if (value.starts_with("oci-layout://") || value.starts_with("target:") || value.starts_with("service:"))
@@ -87,7 +88,7 @@ class Build {
       ASSIGN_OR_RETURN(Context context, Context::open(session, value).with("additional context " + name));
       TRY(context.load_ignore(""));
       opened_.push_back(std::make_unique<Context>(std::move(context)));
-      contexts_[name] = opened_.back().get();
+      contexts_[context_name(name)] = opened_.back().get();
     }
     return {};
   }
@@ -123,7 +124,7 @@ class Build {
     }
     file_ = std::move(*parsed);
     StageOptions options{.target = request_.target, .args = request_.args, .platform_args = platform_args_, .contexts = {}};
-    for (const auto& [context, value] : request_.additional_contexts) options.contexts.insert(context);
+    for (const auto& [context, value] : request_.additional_contexts) options.contexts.insert(context_name(context));
     ASSIGN_OR_RETURN(plan_, plan_stages(file_, options, where));
     return {};
   }

@@ -129,6 +129,17 @@ class Copier {
     return {};
   }
 
+  [[nodiscard]] Owner owner_of(const struct stat& info) const {
+    if (target_.owner) return *target_.owner;
+    return source_.owners ? Owner{info.st_uid, info.st_gid, {}} : Owner{};
+  }
+
+  Result<> set_owner(Fd folder, const std::string& name, const struct stat& info) {
+    const Owner owner = owner_of(info);
+    TRY(base::sys::wrap("chown " + name, ::fchownat(folder.number(), name.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW)));
+    return {};
+  }
+
   [[nodiscard]] mode_t mode_of(const struct stat& info) const {
     const mode_t mode = info.st_mode & 07777;
     return target_.chmod ? target_.chmod->apply(mode, S_ISDIR(info.st_mode)) : mode;
@@ -147,10 +158,9 @@ class Copier {
       struct stat there {};
       TRY(base::sys::wrap("stat " + entry.path, ::fstatat(to.number(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW)));
       if (!S_ISDIR(there.st_mode)) return in_the_way("cannot copy to non-directory: " + target_.path + "/" + entry.path);
-      return {};  // an existing one keeps owner and mode
+      // It becomes the source's in everything but its name; only the target itself keeps owner and mode.
     }
-    TRY(base::sys::wrap("chown " + entry.path,
-                        ::fchownat(to.number(), name.c_str(), target_.owner.uid, target_.owner.gid, AT_SYMLINK_NOFOLLOW)));
+    TRY(set_owner(to, name, entry.info));
     TRY(base::sys::wrap("chmod " + entry.path, ::fchmodat(to.number(), name.c_str(), mode_of(entry.info), 0)));
     new_folders_.emplace_back(entry.path, entry.info);
     return {};
@@ -195,7 +205,8 @@ class Copier {
     if (!created) return std::move(created).error();
     const Fd fd = created->borrow();
     if (entry.info.st_size > 0) TRY(copy_bytes(from, fd, entry.info.st_size, buffer).with("copying " + name));
-    TRY(base::sys::wrap("chown " + name, ::fchown(fd.number(), target_.owner.uid, target_.owner.gid)));
+    const Owner owner = owner_of(entry.info);
+    TRY(base::sys::wrap("chown " + name, ::fchown(fd.number(), owner.uid, owner.gid)));
     // With a umask of 0 the file has its mode already; set-id bits are lost to chown.
     if ((mode & 07000) != 0 || !target_.umask_is_zero) TRY(base::sys::wrap("chmod " + name, ::fchmod(fd.number(), mode)));
     if (source_.xattrs) TRY(copy_xattrs(from, fd));
@@ -215,8 +226,7 @@ class Copier {
       TRY(clear(to, name));
       TRY(base::sys::wrap("symlink " + entry.path, ::symlinkat(text, to.number(), name.c_str())));
     }
-    TRY(base::sys::wrap("chown " + entry.path,
-                        ::fchownat(to.number(), name.c_str(), target_.owner.uid, target_.owner.gid, AT_SYMLINK_NOFOLLOW)));
+    TRY(set_owner(to, name, entry.info));
     return set_times(to, name, entry.info);
   }
 
@@ -228,8 +238,7 @@ class Copier {
       return base::make_error(base::ErrorKind::invalid, name + ": a 0:0 device cannot be copied");
     TRY(clear(to, name));
     TRY(base::sys::wrap("mknod " + name, ::mknodat(to.number(), name.c_str(), (info.st_mode & S_IFMT) | 0600, info.st_rdev)));
-    TRY(base::sys::wrap("chown " + name,
-                        ::fchownat(to.number(), name.c_str(), target_.owner.uid, target_.owner.gid, AT_SYMLINK_NOFOLLOW)));
+    TRY(set_owner(to, name, info));
     TRY(base::sys::wrap("chmod " + name, ::fchmodat(to.number(), name.c_str(), mode_of(info), 0)));
     return set_times(to, name, info);
   }
@@ -258,7 +267,8 @@ Result<> stamp(const CopyTarget& target, const std::vector<std::string>& made) {
 FolderRights made_rights(const CopyTarget& target) {
   // As Docker does: a symbolic mode changes what is copied, an octal one also what is made for it.
   const bool exact = target.chmod && target.chmod->is_absolute();
-  return {.uid = target.owner.uid, .gid = target.owner.gid, .mode = exact ? target.chmod->apply(0755, true) : 0755};
+  const Owner owner = target.owner.value_or(Owner{});
+  return {.uid = owner.uid, .gid = owner.gid, .mode = exact ? target.chmod->apply(0755, true) : 0755};
 }
 
 Result<> copy_item(const Tree& source, const Item& item, const CopyTarget& target, const std::string& as) {
@@ -269,24 +279,19 @@ Result<> copy_item(const Tree& source, const Item& item, const CopyTarget& targe
     if (!into && into.error().number == ENOTDIR) return in_the_way("cannot copy to non-directory: " + target.path);
     if (!into) return std::move(into).error();
     TRY(copier.contents(into->borrow()));
-    return stamp(target, made);
+    TRY(stamp(target, made));
+    // The target is as old as its source, made or not; a whole context or image has no age.
+    if (item.path.empty()) return {};
+    timespec times[2] = {item.entries.front().info.st_mtim, item.entries.front().info.st_mtim};
+    if (target.mtime_s) times[0] = times[1] = {.tv_sec = *target.mtime_s, .tv_nsec = 0};
+    TRY(base::sys::wrap("futimens", ::futimens(into->number(), times)));
+    return {};
   }
   std::string folder = target.path, name = as.empty() ? split_path(item.path).second : as;
   if (!target.path.ends_with('/') && !is_folder(target.root, target.path)) {
-    const auto [parent, last] = split_path(target.path);
-    folder = parent;
-    // A link in the target's place is followed inside the root, as every path of a COPY.
-    name = last;
-    if (const auto there = open_in_root(target.root, target.path, O_PATH)) {
-      std::error_code ignored;
-      const std::string real = std::filesystem::read_symlink(proc_path(there->borrow()), ignored).filename();
-      const auto root_path = std::filesystem::read_symlink(proc_path(target.root), ignored).string();
-      const auto full = std::filesystem::read_symlink(proc_path(there->borrow()), ignored).string();
-      if (!real.empty() && full.starts_with(root_path)) {
-        name = real;
-        folder = split_path(full.substr(root_path == "/" ? 0 : root_path.size())).first;
-      }
-    }
+    // A link in the target's place is followed inside the root, even to where nothing is yet.
+    ASSIGN_OR_RETURN(const std::string real, real_path_in_root(target.root, target.path));
+    std::tie(folder, name) = split_path(real);
   }
   ASSIGN_OR_RETURN(const UniqueFd into, make_in_root(target.root, folder, made_rights(target), &made));
   TRY(copier.single(into.borrow(), name));
@@ -319,9 +324,10 @@ Result<> copy_with_parents(const Tree& source, const Item& item, const std::stri
     struct stat info {};
     TRY(base::sys::wrap("stat " + path, ::fstat(from.number(), &info)));
     const mode_t mode = target.chmod ? target.chmod->apply(info.st_mode & 07777, true) : info.st_mode & 07777;
+    const Owner owner = target.owner ? *target.owner : source.owners ? Owner{info.st_uid, info.st_gid, {}} : Owner{};
     std::vector<std::string> made;
     ASSIGN_OR_RETURN(const UniqueFd into, make_in_root(target.root, target.path + "/" + path,
-                                                       {.uid = target.owner.uid, .gid = target.owner.gid, .mode = mode}, &made));
+                                                       {.uid = owner.uid, .gid = owner.gid, .mode = mode}, &made));
     TRY(stamp(target, made));
   }
   CopyTarget inner = target;

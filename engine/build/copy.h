@@ -9,7 +9,7 @@ namespace engine::build {
 struct CopyTarget {
   Fd root;
   std::string path;                    ///< absolute in the root; a final '/' says "a directory"
-  Owner owner;
+  std::optional<Owner> owner;          ///< absent: the source's where it counts, else root
   std::optional<ModeChange> chmod;
   std::optional<std::int64_t> mtime_s; ///< for everything; absent: the source's
   bool umask_is_zero = false;          ///< modes given at creation are exact

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <thread>
@@ -172,9 +173,21 @@ Result<> digest_files(const Item& item, std::size_t first, std::size_t last, Sta
   return {};
 }
 
+/// File capabilities as they are stored; "" without.
+std::string capability(const Item& item, const std::string& path, FolderStack& folders) {
+  std::string name;
+  const auto folder = path.empty() ? Result<Fd>(item.fd.borrow()) : folders.folder_of(path, name);
+  if (!folder) return "";
+  char value[64];
+  const std::string full = "/proc/self/fd/" + std::to_string(folder->number()) + (path.empty() ? "" : "/" + name);
+  const ssize_t size = path.empty() ? ::getxattr(full.c_str(), "security.capability", value, sizeof value)
+                                    : ::lgetxattr(full.c_str(), "security.capability", value, sizeof value);
+  return size > 0 ? std::string(value, static_cast<std::size_t>(size)) : "";
+}
+
 }  // namespace
 
-Result<std::string> digest_item(const Item& item, StatCache* cache) {
+Result<std::string> digest_item(const Item& item, StatCache* cache, bool owners) {
   const std::size_t end = item.entries.size(), middle = end > entries_for_two ? end / 2 : end;
   std::vector<Sha256> digests(end);
   Result<> second;
@@ -191,6 +204,8 @@ Result<std::string> digest_item(const Item& item, StatCache* cache) {
     // A directory's contents are copied, not its own rights: the item's own mode does not count then.
     const bool own_folder = path.empty() && S_ISDIR(info.st_mode);
     hasher.number(type_letter(info.st_mode)).number(own_folder ? 0 : info.st_mode & 07777).field(path);
+    if (owners && !own_folder) hasher.number(info.st_uid).number(info.st_gid);
+    if (owners && S_ISREG(info.st_mode)) hasher.field(capability(item, path, folders));
     if (S_ISREG(info.st_mode)) {
       hasher.bytes(std::string_view(reinterpret_cast<const char*>(digests[i].data()), digests[i].size()));
     } else if (S_ISLNK(info.st_mode)) {

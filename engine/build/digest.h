@@ -59,8 +59,8 @@ class StatCache {
   bool changed_ = false;
 };
 
-/// Content key of an item: types, permissions, names, link targets and contents; neither times nor owners.
-/// `cache` may be null.
-Result<std::string> digest_item(const Item& item, StatCache* cache);
+/// Content key of an item: types, permissions, names, link targets and contents, never times; owners and file capabilities
+/// when the copy keeps them (`owners`). `cache` may be null.
+Result<std::string> digest_item(const Item& item, StatCache* cache, bool owners = false);
 
 }  // namespace engine::build

@@ -13,7 +13,7 @@ Result<std::optional<std::vector<std::string>>> parse_exec_form(const std::strin
   std::vector<std::string> words;
   for (const auto& item : json) {
     if (!item.is_string())
-      return base::make_error(base::ErrorKind::invalid, "only string type is allowed in JSON format arrays");
+      return base::make_error(base::ErrorKind::invalid, "when using JSON array syntax, arrays must be comprised of strings only");
     words.push_back(item.get<std::string>());
   }
   return std::optional(std::move(words));

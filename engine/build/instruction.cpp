@@ -87,8 +87,6 @@ Result<Meaning> parse_from(const Source& source) {
                     from.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") == std::string::npos;
   if (!good)
     return invalid("invalid name for build stage: \"" + words[2] + "\", name can't start with a number or contain symbols");
-  if (from.name == "scratch" || from.name == "context")
-    return invalid("stage name \"" + from.name + "\" is reserved");
   return Meaning(from);
 }
 
@@ -135,6 +133,7 @@ Result<Meaning> parse_copy(const Source& source) {
     return invalid(source.instruction.keyword + " requires at least two arguments" +
                    (words.size() == 1 ? ", but only one was provided. Destination could not be determined" : ""));
   copy.destination = words.back();
+  if (!exec_form && heredoc_word(copy.destination)) return invalid(source.instruction.keyword + " cannot accept a heredoc as a destination");
   words.pop_back();
   copy.heredocs = source.instruction.heredocs;
   for (auto& word : words)
@@ -149,7 +148,7 @@ Result<std::vector<KeyValue>> key_values(const Source& source) {
   std::vector<KeyValue> pairs;
   if (words.front().find('=') == std::string::npos) {  // the old form: KEY the rest of the line
     const std::string& rest = source.instruction.rest;
-    const std::size_t blank = rest.find_first_of(" \t");
+    const std::size_t blank = rest.find_first_of(" \t\v\f\r");
     if (blank == std::string::npos) return invalid(keyword + " must have two arguments");
     pairs.push_back({rest.substr(0, blank), std::string(trim(rest.substr(blank)))});
     return pairs;

@@ -84,6 +84,7 @@ struct Apply {
                                      [&](const std::string& old) { return old.starts_with(key + "="); });
       if (same != meta.config.env.end()) *same = entry;
       else meta.config.env.push_back(entry);
+      set_pair(meta.env, key, value);
     }
     add_history(meta, text, true);
     return {};
@@ -113,7 +114,8 @@ struct Apply {
         for (const auto& global : inputs.plan->globals)
           if (global.key == item.key) value = global.value;
       text += " " + item.key + (value ? "=" + *value : "");
-      if (value) set_pair(meta.args, item.key, *value);
+      if (value) set_pair(meta.env, item.key, *value);
+      meta.args.push_back({item.key, value});
     }
     add_history(meta, text, true);
     return {};
@@ -195,6 +197,7 @@ struct Apply {
     meta.config.cmd.reset();
     if (!words.empty()) meta.config.cmd = words;
     meta.cmd_set = true;
+    meta.config.args_escaped = true;
     add_history(meta, "CMD " + quoted_list(words), true);
     return {};
   }
@@ -246,23 +249,28 @@ struct Apply {
 
 Lookup StageMeta::lookup() const {
   return [this](const std::string& key) -> std::optional<std::string> {
-    for (const auto& entry : config.env)
-      if (entry.size() > key.size() && entry[key.size()] == '=' && entry.starts_with(key)) return entry.substr(key.size() + 1);
-    for (const auto& arg : args)
-      if (arg.key == key) return arg.value;
+    for (const auto& one : env)
+      if (one.key == key) return one.value;
     return std::nullopt;
   };
 }
 
-std::string StageMeta::args_prefix() const {
-  std::string text;
-  std::size_t count = 0;
-  for (const auto& arg : args) {
-    if (is_proxy_argument(arg.key)) continue;
-    text += arg.key + "=" + arg.value + " ";
-    ++count;
+void StageMeta::begin_stage() {
+  const bool has_path = std::any_of(config.env.begin(), config.env.end(), [](const std::string& entry) { return entry.starts_with("PATH="); });
+  if (!has_path) config.env.emplace_back(default_path);
+  for (const auto& entry : config.env) {
+    const std::size_t equals = entry.find('=');
+    set_pair(env, entry.substr(0, equals), equals == std::string::npos ? "" : entry.substr(equals + 1));
   }
-  return count == 0 ? "" : "|" + std::to_string(count) + " " + text;
+}
+
+std::string StageMeta::args_prefix() const {
+  std::vector<KeyValue> shown;  // of several with one name the place of the first, the value of now
+  const Lookup values = lookup();
+  for (const auto& arg : args) set_pair(shown, arg.key, values(arg.key).value_or(""));
+  std::string text = shown.empty() ? "" : "|" + std::to_string(shown.size()) + " ";
+  for (const auto& [key, value] : shown) text += key + "=" + value + " ";
+  return text;
 }
 
 StageMeta scratch_meta(const std::string& platform) {
@@ -273,6 +281,7 @@ StageMeta scratch_meta(const std::string& platform) {
   meta.config.variant = args.at("TARGETVARIANT");
   meta.config.env = {std::string(default_path)};
   meta.config.working_dir = "/";
+  meta.begin_stage();
   return meta;
 }
 
@@ -302,9 +311,9 @@ void add_history(StageMeta& meta, std::string created_by, bool empty_layer) {
 }
 
 std::vector<std::string> with_shell(const StageMeta& meta, const CommandLine& command) {
-  if (!command.shell || command.words.empty()) return command.words;
+  if (!command.shell) return command.words;
   std::vector<std::string> words = meta.config.shell.empty() ? std::vector<std::string>{"/bin/sh", "-c"} : meta.config.shell;
-  words.insert(words.end(), command.words.begin(), command.words.end());
+  words.push_back(command.words.empty() ? "" : command.words.front());  // nothing at all is an empty script
   return words;
 }
 

@@ -14,12 +14,15 @@ namespace engine::build {
 /// A stage while it is built.
 struct StageMeta {
   images::ImageConfig config;
-  std::vector<KeyValue> args;          ///< ARGs in scope that have a value, in order
+  std::vector<KeyValue> env;           ///< what steps see: the config's variables and ARGs, the last word counts
+  std::vector<instr::ArgItem> args;    ///< ARGs in scope, in order; without a value when none was given
   bool cmd_set = false;                ///< CMD in this stage: a later ENTRYPOINT leaves it alone
   char escape = '\\';
 
-  /// ENV wins over ARG.
+  /// Values of `env`: ENV and ARG are one list, the later instruction wins.
   [[nodiscard]] Lookup lookup() const;
+  /// Takes the config's variables over into `env`, with a PATH if there is none: the start of every stage.
+  void begin_stage();
   /// "|2 A=1 B=2 " before a RUN's words in the history; "" without args.
   [[nodiscard]] std::string args_prefix() const;
 };
@@ -27,7 +30,7 @@ struct StageMeta {
 struct MetaInputs {
   const StagePlan* plan = nullptr;                  ///< globals
   const std::map<std::string, std::string>* args = nullptr;           ///< --build-arg
-  const std::map<std::string, std::string>* platform_args = nullptr;
+  const std::map<std::string, std::string>* platform_args = nullptr;  ///< and TARGETSTAGE
 };
 
 /// An empty image: FROM scratch.

@@ -55,13 +55,13 @@ Result<std::optional<PasswdRow>> passwd_row(base::Fd root, const std::string& us
   return std::optional<PasswdRow>();
 }
 
-Result<std::uint32_t> group_id(base::Fd root, const std::string& group) {
-  if (const auto gid = number(group)) return *gid;
+Result<std::optional<std::uint32_t>> group_id(base::Fd root, const std::string& group) {
+  if (const auto gid = number(group)) return gid;
   ASSIGN_OR_RETURN(const auto rows, read_table(root, "etc/group"));
   for (const auto& row : rows)
     if (row.size() >= 3 && row[0] == group)
-      if (const auto gid = number(row[2])) return *gid;
-  return invalid("unable to find group " + group + ": no matching entries in group file");
+      if (const auto gid = number(row[2])) return gid;
+  return std::optional<std::uint32_t>();
 }
 
 std::uint32_t triple(std::uint32_t bits) { return bits << 6 | bits << 3 | bits; }
@@ -74,14 +74,16 @@ Result<Owner> parse_owner(base::Fd root, const std::string& text) {
   const std::size_t colon = text.find(':');
   const std::string user = text.substr(0, colon);
   if (const auto uid = number(user)) {
-    owner = {*uid, *uid};
+    owner = {*uid, *uid, {}};
   } else {
     ASSIGN_OR_RETURN(const auto row, passwd_row(root, user));
-    if (!row) return invalid("unable to find user " + user + ": no matching entries in passwd file");
-    owner = {row->uid, row->gid};
+    if (row) owner = {row->uid, row->gid, {}};
+    else if (!user.empty()) owner.unknown = user;
   }
   if (colon != std::string::npos) {
-    ASSIGN_OR_RETURN(owner.gid, group_id(root, text.substr(colon + 1)));
+    ASSIGN_OR_RETURN(const auto gid, group_id(root, text.substr(colon + 1)));
+    if (gid) owner.gid = *gid;
+    else owner.unknown = text.substr(colon + 1);
   }
   return owner;
 }
@@ -103,7 +105,8 @@ Result<ModeChange> ModeChange::parse(const std::string& text) {
     if (who == 0) who = 07777;
     bool any = false;
     while (at < text.size() && std::string_view("+-=").find(text[at]) != std::string_view::npos) {
-      Clause clause{.who = who, .operation = text[at++], .bits = 0, .conditional_x = false, .special = 0};
+      Clause clause{.who = who, .operation = text[at++], .bits = 0, .conditional_x = false, .special = 0, .like = 0};
+      if (at < text.size() && std::string_view("ugo").find(text[at]) != std::string_view::npos) clause.like = text[at++];
       for (; at < text.size() && std::string_view("rwxXst").find(text[at]) != std::string_view::npos; ++at) {
         const char c = text[at];
         clause.bits |= c == 'r' ? 4U : c == 'w' ? 2U : c == 'x' ? 1U : 0U;
@@ -126,6 +129,7 @@ std::uint32_t ModeChange::apply(std::uint32_t mode, bool is_directory) const {
   if (absolute_) return *absolute_;
   for (const auto& clause : clauses_) {
     std::uint32_t bits = clause.bits;
+    if (clause.like != 0) bits = (mode >> (clause.like == 'u' ? 6 : clause.like == 'g' ? 3 : 0)) & 7;
     if (clause.conditional_x && (is_directory || (mode & 0111) != 0)) bits |= 1;
     const std::uint32_t mask = (triple(bits) & clause.who) | clause.special;
     if (clause.operation == '+') mode |= mask;

@@ -14,10 +14,11 @@ using base::Result;
 
 struct Owner {
   std::uint32_t uid = 0, gid = 0;
+  std::string unknown;  ///< a name the image does not know: it counts as root, as in BuildKit, and is worth a word
 };
 
 /// --chown: "name", "name:group", "10", "10:20". Names are looked up in /etc/passwd and /etc/group below `root`.
-/// A name alone has its primary group; a number alone is its own group. Error invalid: unknown name.
+/// A name alone has its primary group; a number alone is its own group. An unknown user is 0:0, an unknown group the user's.
 Result<Owner> parse_owner(base::Fd root, const std::string& text);
 
 /// --chmod: "0640", "755" or symbolic "u=rwX,go-w".
@@ -35,6 +36,7 @@ class ModeChange {
     std::uint32_t bits = 0;   ///< rwx in every triple
     bool conditional_x = false;
     std::uint32_t special = 0;
+    char like = 0;            ///< 'u', 'g', 'o': the bits that one has
   };
   std::optional<std::uint32_t> absolute_;
   std::vector<Clause> clauses_;

@@ -147,7 +147,7 @@ Result<> RunMounts::add_cache(const RunMount& mount, ReadyTree tree) {
     if (fresh) {
       ASSIGN_OR_RETURN(const UniqueFd root, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
       if (tree.root.valid()) {
-        const Tree source{.root = tree.root.borrow(), .ignore = tree.ignore, .xattrs = true};
+        const Tree source{.root = tree.root.borrow(), .ignore = tree.ignore, .xattrs = true, .owners = tree.ignore == nullptr};
         ASSIGN_OR_RETURN(const Item item, list_item(source, clean_path("/" + mount.source).substr(1)));
         TRY(copy_item(source, item, {.root = root.borrow(), .path = "/", .owner = {}, .chmod = {}, .mtime_s = {}}));
       }

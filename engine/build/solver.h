@@ -119,7 +119,7 @@ class StageBuilder {
   Result<> gather_tree(const instr::Copy& copy, Gathered& gathered);
   Result<> gather_git(const instr::Copy& copy, const std::string& url, Gathered& gathered);
   Result<> gather_url(const instr::Copy& copy, const std::string& url, Gathered& gathered);
-  Result<> place(const instr::Copy& copy, Gathered& gathered, StepLayer& layer);
+  Result<> place(const instr::Copy& copy, Gathered& gathered, StepLayer& layer, Vertex vertex);
   Result<> go_direct(const instr::Copy& copy, const Gathered& gathered, StepLayer& layer, struct CopyTarget& target);
   Result<> place_item(const instr::Copy& copy, Gathered& gathered, std::size_t index, const CopyTarget& target);
 
@@ -143,6 +143,7 @@ class StageBuilder {
   StageState state_;
   std::vector<Command> triggers_;
   int step_count_ = 0, step_index_ = 0;
+  bool in_trigger_ = false;
   Span where_;
 };
 

@@ -20,12 +20,20 @@ int digits(int value) { return static_cast<int>(std::to_string(value).size()); }
 std::string StageBuilder::vertex_name(const std::string& text) {
   char number[48];
   std::snprintf(number, sizeof number, "%*d/%d] ", digits(step_count_), ++step_index_, step_count_);
-  return "[" + (stage_.shown.empty() ? "" : stage_.shown + " ") + number + text;
+  return "[" + (stage_.shown.empty() ? "" : stage_.shown + " ") + number + (in_trigger_ ? "ONBUILD " : "") + text;
 }
 
 std::string StageBuilder::shown_command(const Command& command) const {
-  const ExpandOptions options{.escape = state_.meta.escape, .keep_quotes = true, .keep_escapes = true, .keep_unset = true};
-  const auto text = expand_word(command.original, state_.meta.lookup(), options);
+  // As BuildKit shows it: RUN keeps its quotes and what the shell will replace.
+  const auto* run = std::get_if<instr::Run>(&command.meaning);
+  const bool raw = run != nullptr;
+  const Lookup values = state_.meta.lookup();
+  const Lookup masked = [&](const std::string& key) -> std::optional<std::string> {
+    for (const auto& mount : raw ? run->mounts : std::vector<std::string>{})
+      if (mount.find("type=secret") != std::string::npos && ("," + mount + ",").find(",env=" + key + ",") != std::string::npos) return "****";
+    return values(key);
+  };
+  const auto text = expand_word(command.original, masked, {.escape = state_.meta.escape, .keep_quotes = raw, .keep_unset = raw});
   return text ? *text : command.original;
 }
 
@@ -38,6 +46,8 @@ bool StageBuilder::use_cache() const {
 Result<> StageBuilder::begin_from_image(const std::string& reference) {
   ASSIGN_OR_RETURN(const images::Image image, solver_.base_image(store_, reference, stage_.platform.empty() ? bench_.platform : stage_.platform));
   state_.meta.config = image.config;
+  state_.meta.env.clear();
+  state_.meta.begin_stage();
   state_.layers = {image.chain_ids, image.layer_dirs};
   return {};
 }
@@ -57,27 +67,26 @@ Result<> StageBuilder::begin_from_context(Context& context) {
 
 Result<> StageBuilder::begin() {
   step_count_ = count_steps(stage_.commands);
-  const auto context = bench_.contexts.find(stage_.base);
-  const auto context_image = bench_.context_images.find(stage_.base);
+  const std::string name = context_name(stage_.base);
+  const auto context = bench_.contexts.find(name);
+  const auto context_image = bench_.context_images.find(name);
   if (stage_.base_stage) {
     state_ = solver_.stage(*stage_.base_stage);
     state_.meta.cmd_set = false;
+    state_.meta.begin_stage();
   } else if (context != bench_.contexts.end()) {
     ++step_count_;
     TRY(begin_from_context(*context->second));
   } else if (stage_.base == "scratch") {
     state_.meta = scratch_meta(stage_.platform.empty() ? bench_.platform : stage_.platform);
   } else {
-    const std::string reference = context_image != bench_.context_images.end() ? context_image->second : stage_.base;
-    TRY(begin_from_image(reference));
-    ASSIGN_OR_RETURN(const auto name, images::parse_reference(reference));
     ++step_count_;
-    for (const auto& text : state_.meta.config.on_build) {
-      auto trigger = parse_instruction(text, bench_.file.escape);
-      if (trigger && (trigger->keyword == "RUN" || trigger->keyword == "COPY" || trigger->keyword == "ADD" || trigger->keyword == "WORKDIR"))
-        ++step_count_;
-    }
-    const Vertex vertex = bench_.progress.begin(vertex_name("FROM " + name.full()));
+    const bool named = context_image != bench_.context_images.end();
+    const std::string reference = named ? context_image->second : stage_.base;
+    TRY(begin_from_image(reference));
+    const auto parsed = images::parse_reference(reference);
+    const std::string shown = parsed ? parsed->full() : reference;
+    const Vertex vertex = bench_.progress.begin(named ? "[context " + name + "] " + reference : vertex_name("FROM " + shown));
     bench_.progress.cached(vertex);
   }
   state_.meta.escape = bench_.file.escape;
@@ -87,6 +96,8 @@ Result<> StageBuilder::begin() {
 /// ONBUILD of the base runs first and is not handed on.
 Result<> StageBuilder::run_triggers() {
   const auto texts = std::exchange(state_.meta.config.on_build, {});
+  step_count_ += static_cast<int>(texts.size());
+  in_trigger_ = true;
   for (const auto& text : texts) {
     // A trigger with heredocs is several lines: parsed like a file of its own.
     Span ignored;
@@ -97,6 +108,7 @@ Result<> StageBuilder::run_triggers() {
       TRY(step(command).with("ONBUILD " + text));
     }
   }
+  in_trigger_ = false;
   return {};
 }
 

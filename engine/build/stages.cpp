@@ -1,6 +1,7 @@
 #include "engine/build/stages.h"
 
 #include "engine/build/words.h"
+#include "engine/images/reference.h"
 
 namespace engine::build {
 namespace {
@@ -38,33 +39,60 @@ Result<> resolve_globals(StagePlan& plan, const std::vector<Command>& commands, 
   return {};
 }
 
+bool is_number(const std::string& text) { return !text.empty() && text.size() <= 6 && text.find_first_not_of("0123456789") == std::string::npos; }
+
+struct Need {
+  std::string from;
+  bool copy = false;  ///< COPY --from: numbers name stages
+};
+
 /// Variables are refused in --from: which stages are needed must be known before anything runs.
-Result<> note_need(const StagePlan& plan, Stage& stage, const std::string& from, const StageOptions& options) {
-  if (from.empty() || options.contexts.contains(from)) return {};
+Result<> note_need(const StagePlan& plan, Stage& stage, const Need& need, const StageOptions& options) {
+  const std::string& from = need.from;
+  if (from.empty() || options.contexts.contains(context_name(from))) return {};
   if (from.find('$') != std::string::npos)
-    return invalid("variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround");
-  const auto other = find_stage(plan, stage.index, from);
-  if (!other) return {};
+    return invalid(need.copy ? "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround"
+                             : "'from' doesn't support variable expansion, define alias stage instead");
+  if (need.copy && is_number(from) && std::stoul(from) >= plan.stages.size()) return invalid("invalid stage index " + from);
+  const auto other = find_stage(plan, from);
+  if (!other || (!need.copy && plan.stages[*other].name != lower(from))) return {};
   if (*other == stage.index) return invalid("circular dependency detected on stage: " + shown_always(stage));
   stage.needs.push_back(*other);
+  if (*other > stage.index && stage.late_need.empty()) {
+    stage.late_need = need.copy ? "cannot copy from stage \"" + from + "\", it needs to be defined before current stage \"" + shown_always(stage) + "\""
+                                : "cannot mount from stage \"" + from + "\", stage needs to be defined before current command";
+  }
   return {};
 }
 
 Result<> note_needs(const StagePlan& plan, Stage& stage, const StageOptions& options, Span& where) {
   for (const auto& command : stage.commands) {
     where = command.span;
+    const bool late = !stage.late_need.empty();
     if (const auto* copy = std::get_if<instr::Copy>(&command.meaning)) {
-      TRY(note_need(plan, stage, copy->from, options));
+      TRY(note_need(plan, stage, {.from = copy->from, .copy = true}, options));
     } else if (const auto* run = std::get_if<instr::Run>(&command.meaning)) {
       for (const auto& text : run->mounts) {
         const std::size_t at = ("," + text).find(",from=");
         if (at == std::string::npos) continue;
         const std::size_t start = at + 5;
-        TRY(note_need(plan, stage, text.substr(start, text.find(',', start) - start), options));
+        TRY(note_need(plan, stage, {.from = text.substr(start, text.find(',', start) - start), .copy = false}, options));
       }
     }
+    if (!late && !stage.late_need.empty()) stage.late_span = command.span;
   }
   return {};
+}
+
+/// Images named in COPY --from and RUN --mount count as stages in BuildKit: with one of them even a lone stage shows its name.
+bool has_unnamed_sources(const StagePlan& plan) {
+  for (const auto& stage : plan.stages)
+    for (const auto& command : stage.commands) {
+      const auto* run = std::get_if<instr::Run>(&command.meaning);
+      const auto* copy = std::get_if<instr::Copy>(&command.meaning);
+      if ((run != nullptr && !run->mounts.empty()) || (copy != nullptr && !copy->from.empty() && !find_stage(plan, copy->from))) return true;
+    }
+  return false;
 }
 
 Result<> resolve_base(StagePlan& plan, Stage& stage, const StageOptions& options, char escape) {
@@ -77,9 +105,10 @@ Result<> resolve_base(StagePlan& plan, Stage& stage, const StageOptions& options
   ASSIGN_OR_RETURN(stage.platform, expand_word(stage.from.platform, lookup, {.escape = escape}));
   if (!stage.from.platform.empty() && stage.platform.empty())
     return invalid("empty platform value from expression " + stage.from.platform);
-  if (options.contexts.contains(lower(stage.base)) || options.contexts.contains(stage.base)) return {};
+  if (options.contexts.contains(context_name(stage.base))) return {};
   for (std::size_t i = stage.index; i-- > 0;) {
-    if (plan.stages[i].name.empty() || plan.stages[i].name != lower(stage.base)) continue;
+    // As written: stage names are kept in lower case, and a base in another case is an image.
+    if (plan.stages[i].name.empty() || plan.stages[i].name != stage.base) continue;
     stage.base_stage = i;
     stage.needs.push_back(i);
     break;
@@ -111,14 +140,12 @@ Result<> choose_target(StagePlan& plan, const std::string& target) {
 
 }  // namespace
 
-std::optional<std::size_t> find_stage(const StagePlan& plan, std::size_t of, const std::string& name) {
+std::optional<std::size_t> find_stage(const StagePlan& plan, const std::string& name) {
   const std::string wanted = lower(name);
-  // An earlier one of that name before a later one; the nearest wins among duplicates.
-  for (std::size_t i = of; i-- > 0;)
+  if (wanted.empty()) return std::nullopt;
+  for (std::size_t i = plan.stages.size(); i-- > 0;)  // of several with one name the last, wherever it is asked for
     if (plan.stages[i].name == wanted) return i;
-  for (std::size_t i = of; i < plan.stages.size(); ++i)
-    if (plan.stages[i].name == wanted) return i;
-  if (wanted.empty() || wanted.size() > 6 || wanted.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  if (!is_number(wanted)) return std::nullopt;
   const std::size_t number = std::stoul(wanted);
   return number < plan.stages.size() ? std::optional(number) : std::nullopt;
 }
@@ -135,6 +162,14 @@ std::map<std::string, std::string> platform_arguments(const std::string& target,
     }
   }
   return args;
+}
+
+std::string context_name(const std::string& name) {
+  const auto reference = images::parse_reference(name);
+  if (!reference || reference->full().empty()) return lower(name);
+  std::string familiar = reference->familiar();
+  if (familiar.ends_with(":latest")) familiar.resize(familiar.size() - 7);
+  return familiar;
 }
 
 bool is_proxy_argument(const std::string& name) {
@@ -174,15 +209,21 @@ Result<StagePlan> plan_stages(const Dockerfile& file, const StageOptions& option
   TRY(resolve_globals(plan, globals, options, where, file.escape));
   for (auto& stage : plan.stages) {
     where = stage.span;
-    stage.shown = !stage.name.empty() ? stage.name : plan.stages.size() > 1 ? "stage-" + std::to_string(stage.index) : "";
     TRY(resolve_base(plan, stage, options, file.escape));
   }
   for (auto& stage : plan.stages) TRY(note_needs(plan, stage, options, where));
+  const bool alone = plan.stages.size() == 1 && !has_unnamed_sources(plan);
+  for (auto& stage : plan.stages) stage.shown = alone ? "" : shown_always(stage);
   where = {};
   TRY(choose_target(plan, options.target));
   plan.needed.assign(plan.stages.size(), false);
   std::vector<int> state(plan.stages.size(), 0);
   TRY(mark(plan, plan.target, state));
+  for (const auto& stage : plan.stages) {
+    if (!plan.needed[stage.index] || stage.late_need.empty()) continue;
+    where = stage.late_span;
+    return invalid(stage.late_need);
+  }
   return plan;
 }
 

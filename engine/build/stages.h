@@ -18,8 +18,10 @@ struct Stage {
   Span span;
   std::string original;
   std::vector<Command> commands;
+  std::string late_need;          ///< the error of needing a stage that is defined later; "" = it does not
+  Span late_span;
   std::vector<std::size_t> needs; ///< stages that must be finished first: base, COPY --from, RUN --mount from
-  /// "builder", "stage-1"; "" for the only stage of a file when it has no name.
+  /// "builder", "stage-1"; "" for the only stage of a file.
   std::string shown;
 };
 
@@ -34,14 +36,17 @@ struct StageOptions {
   std::string target;                                ///< "" = the last
   std::map<std::string, std::string> args;           ///< --build-arg
   std::map<std::string, std::string> platform_args;  ///< TARGETPLATFORM, BUILDARCH …
-  std::set<std::string> contexts;                    ///< additional contexts: they replace stages and images of that name
+  std::set<std::string> contexts;                    ///< names (context_name) of additional contexts: they replace stages and images
 };
 
 /// Errors: invalid (`where` names the lines): a bad instruction, no FROM, a cycle, an unknown target …
 Result<StagePlan> plan_stages(const Dockerfile& file, const StageOptions& options, Span& where);
 
-/// The stage `name` (or its number) means for instructions of stage `of`; nothing when it must be an image.
-std::optional<std::size_t> find_stage(const StagePlan& plan, std::size_t of, const std::string& name);
+/// The stage that `name` (or its number) means; nothing when it must be an image.
+std::optional<std::size_t> find_stage(const StagePlan& plan, const std::string& name);
+
+/// How additional contexts are compared: names of images in their short form without ":latest", others in lower case.
+std::string context_name(const std::string& name);
 
 /// TARGETPLATFORM, TARGETOS, TARGETARCH, TARGETVARIANT and the same with BUILD.
 std::map<std::string, std::string> platform_arguments(const std::string& target, const std::string& build);

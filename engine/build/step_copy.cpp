@@ -17,12 +17,26 @@ constexpr std::int64_t download_bytes_max = std::int64_t{16} << 30;
 
 base::Error invalid(std::string message) { return base::make_error(base::ErrorKind::invalid, std::move(message)); }
 
-/// "dir/file.tar.gz?x=1" → "file.tar.gz"
+/// "http://host/dir/file.tar.gz?x=1" → "file.tar.gz"; BuildKit's "__unnamed__" without one.
 std::string url_file_name(const std::string& url) {
   std::string path = url.substr(url.find("://") + 3);
   path = path.substr(0, path.find_first_of("?#"));
+  while (path.ends_with('/')) path.pop_back();
   const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "" : path.substr(slash + 1);
+  return slash == std::string::npos ? "__unnamed__" : path.substr(slash + 1);
+}
+
+/// Like BuildKit, which makes no layer of its own when modes are to be changed.
+bool is_link(const instr::Copy& copy) { return copy.link && copy.chmod.empty(); }
+
+Result<> check_sources(const instr::Copy& copy, const std::vector<std::string>& sources) {
+  const auto remote = [](const std::string& source) { return is_git(source) || is_url(source); };
+  for (const auto& source : sources)
+    if (!copy.add && remote(source)) return invalid(is_git(source) ? "source can't be a git ref for COPY" : "source can't be a URL for COPY");
+  if (copy.checksum.empty()) return {};
+  if (sources.size() != 1) return invalid("checksum can't be specified for multiple sources");
+  if (!remote(sources.front())) return invalid("checksum requires HTTP(S) or Git sources");
+  return {};
 }
 
 Result<bool> looks_like_archive(const Item& item) {
@@ -65,12 +79,12 @@ Result<StageBuilder::TreeSource> StageBuilder::tree_source(const std::string& fr
   if (from.empty()) {
     source.context = bench_.context;
     if (source.context == nullptr) return base::make_error(base::ErrorKind::not_found, "there is no build context to copy from");
-  } else if (const auto context = bench_.contexts.find(from); context != bench_.contexts.end()) {
+  } else if (const auto context = bench_.contexts.find(context_name(from)); context != bench_.contexts.end()) {
     source.context = context->second;
-  } else if (const auto image = bench_.context_images.find(from); image != bench_.context_images.end()) {
+  } else if (const auto image = bench_.context_images.find(context_name(from)); image != bench_.context_images.end()) {
     ASSIGN_OR_RETURN(const auto found, solver_.base_image(store_, image->second, bench_.platform));
     source.layers = {found.chain_ids, found.layer_dirs};
-  } else if (const auto index = find_stage(bench_.plan, stage_.index, from)) {
+  } else if (const auto index = find_stage(bench_.plan, from)) {
     if (!bench_.plan.needed[*index] || std::find(stage_.needs.begin(), stage_.needs.end(), *index) == stage_.needs.end())
       return base::make_error(base::ErrorKind::unsupported, "stage " + from + " is used by an ONBUILD trigger of the base image");
     source.layers = solver_.stage(*index).layers;
@@ -91,7 +105,7 @@ Result<> StageBuilder::open_tree(TreeSource& source) {
   } else {
     ASSIGN_OR_RETURN(source.mounted, containers::mount_root(source.layers.folders, {}));
   }
-  source.tree = {.root = source.mounted.borrow(), .ignore = nullptr, .xattrs = true};
+  source.tree = {.root = source.mounted.borrow(), .ignore = nullptr, .xattrs = true, .owners = true};
   return {};
 }
 
@@ -100,6 +114,7 @@ Result<> StageBuilder::gather_tree(const instr::Copy& copy, Gathered& gathered) 
   std::vector<std::string> patterns;
   for (const auto& source : gathered.sources)
     if (!(copy.add && (is_url(source) || is_git(source)))) patterns.push_back(source);
+  TRY(check_sources(copy, gathered.sources));
   if (patterns.empty()) return {};
   ASSIGN_OR_RETURN(gathered.source, tree_source(copy.from));
   TreeSource& source = gathered.source;
@@ -107,7 +122,7 @@ Result<> StageBuilder::gather_tree(const instr::Copy& copy, Gathered& gathered) 
   if (source.context == nullptr) {
     // Layers never change: what was digested once needs no mount again.
     Hasher note;
-    note.field("tree").field(source.layers.top()).field(gathered.exclude.text()).number(copy.parents);
+    note.field("tree-2").number(gathered.chown.empty()).field(source.layers.top()).field(gathered.exclude.text()).number(copy.parents);
     for (const auto& pattern : patterns) note.field(pattern);
     note_key = note.hex();
     ASSIGN_OR_RETURN(const auto known, find_note(store_, note_key));
@@ -128,7 +143,7 @@ Result<> StageBuilder::gather_tree(const instr::Copy& copy, Gathered& gathered) 
         if (error.kind == base::ErrorKind::not_found) error.context.push_back("failed to compute cache key: failed to calculate checksum");
         return error;
       }
-      ASSIGN_OR_RETURN(const std::string digest, digest_item(*item, source.context != nullptr ? &source.context->digests() : nullptr));
+      ASSIGN_OR_RETURN(const std::string digest, digest_item(*item, source.context != nullptr ? &source.context->digests() : nullptr, source.tree.owners && gathered.chown.empty()));
       const std::size_t slash = path.rfind('/');
       // The name counts where it ends up in the image; a directory's contents lose it.
       all.field(copy.parents ? path : item->is_directory() ? "" : path.substr(slash == std::string::npos ? 0 : slash + 1)).field(digest);
@@ -161,8 +176,7 @@ Result<> StageBuilder::gather_url(const instr::Copy& copy, const std::string& ur
   ASSIGN_OR_RETURN(const auto fetched, registry::fetch_url(url, download.file.borrow(), download_bytes_max));
   if (!copy.checksum.empty() && copy.checksum != fetched.digest)
     return invalid("digest mismatch " + fetched.digest + ": " + copy.checksum);
-  download.name = fetched.file_name.empty() ? url_file_name(url) : fetched.file_name;
-  if (download.name.empty()) download.name = "download";
+  download.name = url_file_name(url);
   download.modified_s = fetched.last_modified_s;
   gathered.key.field("url").field(download.name).field(fetched.digest);
   gathered.downloads.push_back(std::move(download));
@@ -188,7 +202,7 @@ Result<StageBuilder::Gathered> StageBuilder::gather(const instr::Copy& copy) {
   ASSIGN_OR_RETURN(gathered.exclude, IgnoreRules::from_patterns(exclude));
   const std::string to = absolute_path(state_.meta, gathered.destination);
   gathered.key.field(copy.add ? "add" : "copy").field(state_.layers.top()).field(to).field(gathered.chown).field(gathered.chmod);
-  gathered.key.number(copy.link).number(copy.parents).number(copy.unpack ? *copy.unpack : 2).field(gathered.exclude.text());
+  gathered.key.number(is_link(copy)).number(copy.parents).number(copy.unpack ? *copy.unpack : 2).field(gathered.exclude.text());
   TRY(gather_tree(copy, gathered));
   for (const auto& source : gathered.sources)
     if (copy.add && is_git(source)) TRY(gather_git(copy, source, gathered));
@@ -213,12 +227,13 @@ Result<> StageBuilder::place_item(const instr::Copy& copy, Gathered& gathered, s
   }
   if (!unpack) return copy_item(gathered.source.tree, item, target);
   ASSIGN_OR_RETURN(const UniqueFd file, base::sys::open("/proc/self/fd/" + std::to_string(item.fd.number()), O_RDONLY));
-  ASSIGN_OR_RETURN(const UniqueFd into, make_in_root(target.root, target.path, {.uid = target.owner.uid, .gid = target.owner.gid, .mode = 0755}));
+  const Owner owner = target.owner.value_or(Owner{});
+  ASSIGN_OR_RETURN(const UniqueFd into, make_in_root(target.root, target.path, {.uid = owner.uid, .gid = owner.gid, .mode = 0755}));
   registry::UnpackOptions options;
   options.whiteouts = registry::Whiteouts::literal;
   options.keep_owner = gathered.chown.empty();
-  options.uid = target.owner.uid;
-  options.gid = target.owner.gid;
+  options.uid = owner.uid;
+  options.gid = owner.gid;
   TRY(registry::unpack(file.borrow(), into.borrow(), options).with("extracting " + item.path));
   return {};
 }
@@ -228,7 +243,8 @@ Result<> StageBuilder::place_item(const instr::Copy& copy, Gathered& gathered, s
 Result<> StageBuilder::go_direct(const instr::Copy& copy, const Gathered& gathered, StepLayer& layer, CopyTarget& target) {
   const bool folder = target.path.ends_with('/') || std::all_of(gathered.items.begin(), gathered.items.end(),
                                                                 [](const auto& one) { return one.second.is_directory(); });
-  if (copy.parents || copy.link || !folder || gathered.items.empty() || state_.layers.folders.empty()) return {};
+  // An archive's folder is made without --chmod, which is not the archive's.
+  if (copy.parents || is_link(copy) || (copy.add && target.chmod) || !folder || gathered.items.empty() || state_.layers.folders.empty()) return {};
   if (open_in_root(target.root, target.path, O_PATH)) return {};
   std::vector<std::string> made;
   TRY(make_in_root(target.root, target.path, made_rights(target), &made));
@@ -239,14 +255,16 @@ Result<> StageBuilder::go_direct(const instr::Copy& copy, const Gathered& gather
   return {};
 }
 
-Result<> StageBuilder::place(const instr::Copy& copy, Gathered& gathered, StepLayer& layer) {
+Result<> StageBuilder::place(const instr::Copy& copy, Gathered& gathered, StepLayer& layer, Vertex vertex) {
   CopyTarget target{.root = layer.root(), .path = absolute_path(state_.meta, gathered.destination), .owner = {}, .chmod = {}, .mtime_s = {}, .umask_is_zero = true};
   if (!gathered.chown.empty()) {
     UniqueFd below;  // --link works without what is below; names are still looked up there
-    if (copy.link && !state_.layers.folders.empty()) {
+    if (is_link(copy) && !state_.layers.folders.empty()) {
       ASSIGN_OR_RETURN(below, containers::mount_root(state_.layers.folders, {}));
     }
-    ASSIGN_OR_RETURN(target.owner, parse_owner(below.valid() ? below.borrow() : layer.root(), gathered.chown));
+    ASSIGN_OR_RETURN(Owner owner, parse_owner(below.valid() ? below.borrow() : layer.root(), gathered.chown));
+    target.owner = std::move(owner);
+    if (!target.owner->unknown.empty()) bench_.progress.note(vertex, "--chown: the image has no " + target.owner->unknown + " in /etc/passwd or /etc/group: root is used");
   }
   if (!gathered.chmod.empty()) {
     ASSIGN_OR_RETURN(target.chmod, ModeChange::parse(gathered.chmod));
@@ -326,8 +344,8 @@ Result<> StageBuilder::copy(const instr::Copy& copy, const Command& command) {
   for (const auto& source : gathered->sources) history += " " + source;
   for (const auto& heredoc : gathered->heredocs) history += " <<" + heredoc.first;
   history += " " + gathered->destination + " # buildkit";
-  return layer_step(gathered->key.hex(), shown_command(command), history, copy.link,
-                    [&](StepLayer& layer, Vertex) { return place(copy, *gathered, layer); });
+  return layer_step(gathered->key.hex(), shown_command(command), history, is_link(copy),
+                    [&](StepLayer& layer, Vertex vertex) { return place(copy, *gathered, layer, vertex); });
 }
 
 }  // namespace engine::build

@@ -9,6 +9,7 @@
 #include "engine/build/mount_points.h"
 #include "engine/build/run_mounts.h"
 #include "engine/build/solver.h"
+#include "engine/build/words.h"
 #include "engine/containers/user.h"
 
 namespace engine::build {
@@ -24,10 +25,11 @@ std::string joined(const std::vector<std::string>& words) {
 
 /// "echo a..." : the first line of a heredoc.
 std::string summary(const std::string& text) {
-  const std::size_t end = text.find('\n');
-  std::string line = text.substr(0, end);
-  if (end != std::string::npos && end + 1 < text.size()) line += "...";
-  return line;
+  const std::string_view body = trim(text);
+  const std::size_t end = body.find('\n');
+  std::string line(body.substr(0, end));
+  while (!line.empty() && line.back() == '\r') line.pop_back();
+  return end == std::string_view::npos ? line : line + "...";
 }
 
 }  // namespace
@@ -55,36 +57,36 @@ Result<std::vector<RunMount>> StageBuilder::run_mounts(const instr::Run& run) {
 /// The words the runtime executes; `script` is a heredoc that is a program of its own ("#!…").
 Result<std::vector<std::string>> StageBuilder::run_words(const instr::Run& run, std::optional<std::string>& script, std::string& shown) {
   CommandLine command = run.command;
-  if (!run.heredocs.empty()) {
-    if (!command.shell || command.words.size() != 1) return invalid("parsing produced an invalid run command");
-    const Heredoc& first = run.heredocs.front();
-    if (heredoc_word(command.words.front())) {
-      shown += " (" + summary(first.content) + ")";
-      if (first.content.starts_with("#!")) {
-        script = first.content;
-        return std::vector<std::string>{"/dev/pipes/" + first.name};
-      }
-      command.words = {first.content};
-    } else {
-      std::string full = command.words.front();
-      for (const auto& heredoc : run.heredocs) full += "\n" + heredoc.raw + heredoc.name;
-      command.words = {full};
-    }
+  if (run.heredocs.empty()) return with_shell(state_.meta, command);
+  if (!command.shell || command.words.size() != 1) return invalid("parsing produced an invalid run command");
+  const Heredoc& first = run.heredocs.front();
+  if (heredoc_word(command.words.front())) {
+    shown += " (" + summary(first.raw) + ")";
+    if (first.raw.starts_with("#!")) script = first.content;
+    command.words = {script ? "/dev/pipes/" + first.name : first.content};
+  } else {
+    std::string full = command.words.front();
+    for (const auto& heredoc : run.heredocs) full += "\n" + heredoc.raw + heredoc.name;
+    command.words = {full};
   }
   return with_shell(state_.meta, command);
 }
 
 std::vector<std::string> StageBuilder::run_environment(const std::string& home) const {
-  std::vector<std::string> env = state_.meta.config.env;
-  const auto has = [&](const std::string& key) {
-    return std::any_of(env.begin(), env.end(), [&](const std::string& entry) { return entry.starts_with(key + "="); });
+  std::vector<KeyValue> values = state_.meta.env;
+  const auto set = [&](const std::string& key, const std::string& value) {
+    std::erase_if(values, [&](const KeyValue& one) { return one.key == key; });
+    values.push_back({key, value});
   };
-  for (const auto& arg : state_.meta.args)
-    if (!has(arg.key)) env.push_back(arg.key + "=" + arg.value);
   for (const auto& [key, value] : bench_.request.args)
-    if (is_proxy_argument(key) && !has(key)) env.push_back(key + "=" + value);
-  if (!has("PATH")) env.emplace_back("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-  if (!has("HOME")) env.push_back("HOME=" + (home.empty() ? "/" : home));
+    if (is_proxy_argument(key) && !value.empty()) set(upper(key), value), set(lower(key), value);  // programs read either
+  std::vector<std::string> env;
+  bool has_home = false;
+  for (const auto& [key, value] : values) {
+    env.push_back(key + "=" + value);
+    has_home = has_home || key == "HOME";
+  }
+  if (!has_home) env.push_back("HOME=" + (home.empty() ? "/" : home));
   return env;
 }
 
@@ -121,7 +123,7 @@ Result<> StageBuilder::execute(const instr::Run& run, const std::vector<RunMount
 
   RunMounts ready(bench_, step);
   TRY(ready.add_names());
-  if (script) TRY(ready.add_script(words.front(), *script));
+  if (script) TRY(ready.add_script("/dev/pipes/" + run.heredocs.front().name, *script));
   for (const auto& mount : mounts) {
     ReadyTree tree;
     if (mount.type == RunMountType::bind || (mount.type == RunMountType::cache && !mount.from.empty())) {
@@ -160,18 +162,12 @@ Result<> StageBuilder::run(const instr::Run& run, const Command& command) {
   key.field("run").field(state_.layers.top()).field(state_.meta.config.user).field(state_.meta.config.working_dir);
   for (const auto& word : words) key.field(word);
   key.field(script.value_or(""));
-  key.number(static_cast<std::int64_t>(state_.meta.config.env.size()));
-  for (const auto& entry : state_.meta.config.env) key.field(entry);
-  for (const auto& arg : state_.meta.args)
-    if (!is_proxy_argument(arg.key)) key.field(arg.key).field(arg.value);
+  key.number(static_cast<std::int64_t>(state_.meta.env.size()));
+  for (const auto& [name, value] : state_.meta.env) key.field(name).field(value);
   key.field(run.network).field(run.security).number(bench_.request.privileged);
   for (const auto& mount : mounts) {
     ASSIGN_OR_RETURN(const std::string digest, mount_key(mount));
     key.field(digest);
-  }
-  if (words.empty()) {  // an empty RUN does nothing, as in BuildKit
-    return layer_step(key.hex(), shown, "RUN " + state_.meta.args_prefix() + "# buildkit", false,
-                      [](StepLayer&, Vertex) { return Result<>(); });
   }
   const std::string history = "RUN " + state_.meta.args_prefix() + joined(words) + " # buildkit";
   return layer_step(key.hex(), shown, history, false, [&](StepLayer& layer, Vertex vertex) {

@@ -198,17 +198,17 @@ namespace {
 
 struct Walk {
   Fd root;
-  const FolderRights& rights;
+  const FolderRights* rights;  ///< null: nothing is made
   std::vector<std::string>* made;
 };
 
-std::vector<std::string> components(const std::string& path) {
+std::vector<std::string> components(std::string_view path) {
   std::vector<std::string> parts;
-  std::string clean = clean_path("/" + path).substr(1);
-  while (!clean.empty()) {
-    const std::size_t slash = clean.find('/');
-    parts.push_back(clean.substr(0, slash));
-    clean = slash == std::string::npos ? "" : clean.substr(slash + 1);
+  while (!path.empty()) {
+    const std::size_t slash = path.find('/');
+    const auto part = path.substr(0, slash);
+    if (!part.empty() && part != ".") parts.emplace_back(part);
+    path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
   }
   return parts;
 }
@@ -221,57 +221,63 @@ Result<std::string> read_link(Fd folder, const std::string& name) {
 }
 
 Result<> make_one(const Walk& walk, Fd parent, const std::string& name, const std::string& path) {
-  TRY(base::sys::wrap("mkdir /" + path, ::mkdirat(parent.number(), name.c_str(), walk.rights.mode)));
+  TRY(base::sys::wrap("mkdir /" + path, ::mkdirat(parent.number(), name.c_str(), walk.rights->mode)));
   ASSIGN_OR_RETURN(const UniqueFd made, base::sys::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  TRY(base::sys::wrap("chown /" + path, ::fchown(made.number(), walk.rights.uid, walk.rights.gid)));
-  TRY(base::sys::wrap("chmod /" + path, ::fchmod(made.number(), walk.rights.mode)));
+  TRY(base::sys::wrap("chown /" + path, ::fchown(made.number(), walk.rights->uid, walk.rights->gid)));
+  TRY(base::sys::wrap("chmod /" + path, ::fchmod(made.number(), walk.rights->mode)));
   if (walk.made != nullptr) walk.made->push_back(path);
   return {};
 }
 
-}  // namespace
-
-Result<UniqueFd> make_in_root(Fd root, const std::string& path, const FolderRights& rights, std::vector<std::string>* made) {
-  const Walk walk{root, rights, made};
-  std::vector<std::string> todo = components(path);
-  std::string real;  // resolved so far: real folders only
+/// Follows `path` component by component; returns the real path. Missing folders are made, or, without rights, taken as they
+/// are written; then a file may be the last component, too.
+Result<std::string> follow(const Walk& walk, const std::string& path) {
+  std::vector<std::string> todo = components(clean_path("/" + path));
+  std::string real;  // resolved so far
   int links = 0;
-  std::size_t next = 0;
-  while (next < todo.size()) {
+  bool missing = false;
+  for (std::size_t next = 0; next < todo.size(); ++next) {
     const std::string name = todo[next];
     if (name == "..") {
       const std::size_t slash = real.rfind('/');
       real = slash == std::string::npos ? "" : real.substr(0, slash);
-      ++next;
       continue;
     }
-    ASSIGN_OR_RETURN(const UniqueFd parent, open_in_root(root, real, O_RDONLY | O_DIRECTORY));
+    if (missing) {
+      real = join(real, name);
+      continue;
+    }
+    ASSIGN_OR_RETURN(const UniqueFd parent, open_in_root(walk.root, real, O_RDONLY | O_DIRECTORY));
     struct stat info {};
     if (::fstatat(parent.number(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno != ENOENT) return base::errno_error(errno, "stat /" + join(real, name));
-      TRY(make_one(walk, parent.borrow(), name, join(real, name)));
+      if (walk.rights != nullptr) TRY(make_one(walk, parent.borrow(), name, join(real, name)));
+      else missing = true;
     } else if (S_ISLNK(info.st_mode)) {
       if (++links > 40) return base::errno_error(ELOOP, "/" + path);
       ASSIGN_OR_RETURN(const std::string target, read_link(parent.borrow(), name));
       if (target.starts_with('/')) real.clear();
-      std::vector<std::string> rest;
-      std::string left = target;
-      while (!left.empty()) {
-        const std::size_t slash = left.find('/');
-        const std::string part = left.substr(0, slash);
-        if (!part.empty() && part != ".") rest.push_back(part);
-        left = slash == std::string::npos ? "" : left.substr(slash + 1);
-      }
+      std::vector<std::string> rest = components(target);
       rest.insert(rest.end(), todo.begin() + static_cast<std::ptrdiff_t>(next) + 1, todo.end());
       todo = std::move(rest);
-      next = 0;
+      next = static_cast<std::size_t>(-1);
       continue;
-    } else if (!S_ISDIR(info.st_mode)) {
+    } else if (!S_ISDIR(info.st_mode) && (walk.rights != nullptr || next + 1 < todo.size())) {
       return base::errno_error(ENOTDIR, "/" + join(real, name));
     }
     real = join(real, name);
-    ++next;
   }
+  return real;
+}
+
+}  // namespace
+
+Result<std::string> real_path_in_root(Fd root, const std::string& path) {
+  return follow({.root = root, .rights = nullptr, .made = nullptr}, path);
+}
+
+Result<UniqueFd> make_in_root(Fd root, const std::string& path, const FolderRights& rights, std::vector<std::string>* made) {
+  ASSIGN_OR_RETURN(const std::string real, follow({.root = root, .rights = &rights, .made = made}, path));
   return open_in_root(root, real, O_RDONLY | O_DIRECTORY);
 }
 

@@ -21,6 +21,7 @@ struct Tree {
   Fd root;
   const IgnoreRules* ignore = nullptr;  ///< of a context; null: nothing is ignored
   bool xattrs = false;                  ///< copied from stages and images, not from a context
+  bool owners = false;                  ///< kept without --chown: those of stages and images; a context's files become root's
 };
 
 struct Entry {
@@ -58,6 +59,9 @@ class FolderStack {
   Fd root_;
   std::vector<std::pair<std::string, UniqueFd>> open_;  ///< path below the root → descriptor
 };
+
+/// `path` with its links followed inside the root; what is not there stays as written. Error ELOOP.
+Result<std::string> real_path_in_root(Fd root, const std::string& path);
 
 struct FolderRights {
   std::uint32_t uid = 0, gid = 0, mode = 0755;

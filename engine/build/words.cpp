@@ -1,7 +1,5 @@
 #include "engine/build/words.h"
 
-#include <fnmatch.h>
-
 namespace engine::build {
 namespace {
 
@@ -39,34 +37,77 @@ class Splitter {
   bool open_ = false;
 };
 
+/// A pattern of ${x#…}: `*`, `?` and escaped characters; there are no bracket expressions in BuildKit's.
+bool pattern_match(std::string_view pattern, std::string_view text) {
+  std::size_t p = 0, t = 0, star = std::string_view::npos, resume = 0;
+  while (true) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = ++p;
+      resume = t;
+      continue;
+    }
+    const bool escaped = p + 1 < pattern.size() && pattern[p] == '\\';
+    const bool one = t < text.size() && p < pattern.size() &&
+                     (escaped ? pattern[p + 1] == text[t] : pattern[p] == '?' || pattern[p] == text[t]);
+    if (one) {
+      p += escaped ? 2 : 1;
+      ++t;
+      continue;
+    }
+    if (p == pattern.size() && t == text.size()) return true;
+    if (star == std::string_view::npos || resume == text.size()) return false;
+    p = star;  // the last star takes one character more
+    t = ++resume;
+  }
+}
+
 /// Removes the part of `value` that the shell pattern matches at its start or end.
 std::string strip_pattern(const std::string& value, const std::string& pattern, bool at_end, bool longest) {
   const std::size_t size = value.size();
   for (std::size_t step = 0; step <= size; ++step) {
     const std::size_t length = longest ? size - step : step;
-    const std::string part = at_end ? value.substr(size - length) : value.substr(0, length);
-    if (::fnmatch(pattern.c_str(), part.c_str(), 0) == 0) return at_end ? value.substr(0, size - length) : value.substr(length);
+    const std::string_view all = value, part = at_end ? all.substr(size - length) : all.substr(0, length);
+    if (pattern_match(pattern, part)) return at_end ? value.substr(0, size - length) : value.substr(length);
   }
   return value;
 }
 
 std::string replace_pattern(const std::string& value, const std::string& pattern, const std::string& with, bool all) {
   std::string result;
+  const std::string_view text = value;
   std::size_t at = 0;
-  while (at <= value.size()) {
+  while (at < text.size()) {
     std::size_t matched = 0;
-    for (std::size_t length = value.size() - at; length > 0 && matched == 0; --length)
-      if (::fnmatch(pattern.c_str(), value.substr(at, length).c_str(), 0) == 0) matched = length;
+    for (std::size_t length = text.size() - at; length > 0 && matched == 0; --length)
+      if (pattern_match(pattern, text.substr(at, length))) matched = length;
     if (matched == 0) {
-      if (at < value.size()) result += value[at];
-      ++at;
+      result += text[at++];
       continue;
     }
     result += with;
     at += matched;
     if (!all) break;
   }
-  return at < value.size() ? result + value.substr(at) : result;
+  if (text.empty() && pattern_match(pattern, text)) result = with;
+  return result + value.substr(at);
+}
+
+/// "\\*", "\\?" and "\\\\" are themselves; an escape before '/' or '}' was for the lexer alone.
+Result<std::string> clean_pattern(const std::string& pattern) {
+  std::string result;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] != '\\') {
+      result += pattern[i];
+      continue;
+    }
+    const char next = i + 1 < pattern.size() ? pattern[i + 1] : '\0';
+    if (next == '/' || next == '}') continue;
+    if (next != '*' && next != '?' && next != '\\')
+      return syntax("invalid pattern (" + pattern + ") in substitution: invalid escape '\\" + std::string(next == 0 ? 0 : 1, next) + "'");
+    result += pattern[i];
+    result += pattern[++i];
+  }
+  return result;
 }
 
 class Lexer {
@@ -187,6 +228,13 @@ class Lexer {
     return modified(start, variable, value, modifier);
   }
 
+  /// Up to `stop`; a text that ends before it lacks just that.
+  Result<std::string> closed(char stop, bool keep_escapes) {
+    auto word = run(stop, keep_escapes, nullptr);
+    if (!word && at_ == text_.size()) return syntax(stop == '/' ? "syntax error: missing '/' in ${}" : "syntax error: missing '}'");
+    return word;
+  }
+
   Result<std::string> modified(std::size_t start, const std::string& variable, const std::optional<std::string>& value,
                                char modifier) {
     bool empty_is_unset = false;
@@ -200,11 +248,12 @@ class Lexer {
     }
     const bool is_set = value && !(empty_is_unset && value->empty());
     if (modifier == '-' || modifier == '+' || modifier == '?') {
-      ASSIGN_OR_RETURN(const std::string word, run('}', false, nullptr));
+      ASSIGN_OR_RETURN(const std::string word, closed('}', false));
+      if (!value && options_.keep_unset) return "${" + variable + shown + word + "}";
       if (modifier == '+') return is_set ? word : std::string();
       if (is_set) return *value;
       if (modifier == '-') return word;
-      return syntax(variable + ": " + (word.empty() ? "is not allowed to be unset" : word));
+      return syntax(variable + ": " + (!word.empty() ? word : value ? "is not allowed to be empty" : "is not allowed to be unset"));
     }
     if (empty_is_unset) return syntax("unsupported modifier (" + shown + ") in substitution");
     if (modifier == '#' || modifier == '%') return stripped(start, value, modifier);
@@ -215,17 +264,19 @@ class Lexer {
   Result<std::string> stripped(std::size_t start, const std::optional<std::string>& value, char modifier) {
     const bool longest = peek() == modifier;
     if (longest) ++at_;
-    ASSIGN_OR_RETURN(const std::string pattern, run('}', true, nullptr));
+    ASSIGN_OR_RETURN(std::string pattern, closed('}', true));
     if (!value && options_.keep_unset) return std::string(text_.substr(start, at_ - start));
+    ASSIGN_OR_RETURN(pattern, clean_pattern(pattern));
     return strip_pattern(value.value_or(""), pattern, modifier == '%', longest);
   }
 
   Result<std::string> replaced(std::size_t start, const std::optional<std::string>& value) {
     const bool all = peek() == '/';
     if (all) ++at_;
-    ASSIGN_OR_RETURN(const std::string pattern, run('/', true, nullptr));
-    ASSIGN_OR_RETURN(const std::string with, run('}', true, nullptr));
+    ASSIGN_OR_RETURN(std::string pattern, closed('/', true));
+    ASSIGN_OR_RETURN(const std::string with, closed('}', true));
     if (!value && options_.keep_unset) return std::string(text_.substr(start, at_ - start));
+    ASSIGN_OR_RETURN(pattern, clean_pattern(pattern));
     return replace_pattern(value.value_or(""), pattern, with, all);
   }
 

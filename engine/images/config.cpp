@@ -80,6 +80,7 @@ void read_inner(const json& config, ImageConfig& image) {
   image.shell = list(config, "Shell").value_or(std::vector<std::string>{});
   image.on_build = list(config, "OnBuild").value_or(std::vector<std::string>{});
   image.healthcheck = health(config);
+  if (const auto* flag = member(config, "ArgsEscaped"); flag != nullptr) image.args_escaped = flag->get<bool>();
 }
 
 ImageConfig read(const json& root) {
@@ -129,6 +130,7 @@ ordered write_inner(const ImageConfig& image) {
   if (!image.stop_signal.empty()) config["StopSignal"] = image.stop_signal;
   if (image.stop_timeout_s) config["StopTimeout"] = *image.stop_timeout_s;
   if (!image.shell.empty()) config["Shell"] = image.shell;
+  if (image.args_escaped) config["ArgsEscaped"] = true;
   return config;
 }
 

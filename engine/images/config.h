@@ -29,6 +29,7 @@ struct ImageConfig {
   std::vector<std::string> volumes;          ///< absolute paths, sorted
   Labels labels;
   std::vector<std::string> shell, on_build;
+  bool args_escaped = false;                 ///< Docker's "ArgsEscaped": BuildKit sets it with every CMD
   std::optional<HealthSpec> healthcheck;
   std::vector<History> history;
   std::vector<std::string> diff_ids;         ///< bottom → top
