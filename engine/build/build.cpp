@@ -9,6 +9,7 @@
 #include "base/sys.h"
 #include "engine/build/build_hooks.h"
 #include "engine/build/solver.h"
+#include "engine/build/step_network.h"
 #include "engine/registry/transfer.h"
 
 namespace engine::build {
@@ -168,12 +169,14 @@ class Build {
         ASSIGN_OR_RETURN(const auto pulled, registry::pull(store, reference, {.platform = platform, .progress = {}}));
         return pulled.id;
       };
+    StepNetwork network(session);
     Workbench bench{.request = request_,
                     .file = file_,
                     .plan = plan_,
                     .session = session,
                     .progress = progress_,
                     .runner = *runner,
+                    .network = hooks_.runner ? nullptr : &network,
                     .pull = std::move(pull),
                     .context = opened_.front().get(),
                     .contexts = contexts_,

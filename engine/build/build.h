@@ -16,7 +16,7 @@
 //     "ssh": [{"id": "default", "paths": ["/path/to/socket-or-key"]}],   no paths: $SSH_AUTH_SOCK
 //     "additional_contexts": {"name": "/dir | docker-image://ref | tar | URL"},
 //     "cache_from": [], "cache_to": [], "platforms": ["linux/amd64"],
-//     "shm_size": 67108864, "ulimits": [{"name": "nofile", "soft": 1024, "hard": 2048}],
+//     "shm_size": 67108864, "memory": 1073741824, "ulimits": [{"name": "nofile", "soft": 1024, "hard": 2048}],
 //     "privileged": false, "entitlements": ["security.insecure", "network.host"], "isolation": "", "provenance": "", "sbom": "",
 //     "project": "demo", "service": "web",   only shown in errors
 //     "progress": "plain|json|quiet", "iidfile": "/path" }
@@ -69,7 +69,7 @@ struct BuildRequest {
   std::map<std::string, std::string> additional_contexts;
   std::vector<std::string> cache_from, cache_to;
   std::vector<std::string> platforms;        ///< empty: this machine's
-  std::int64_t shm_size_bytes = 0;
+  std::int64_t shm_size_bytes = 0, memory_bytes = 0;
   std::vector<Ulimit> ulimits;
   bool privileged = false;
   std::vector<std::string> entitlements;

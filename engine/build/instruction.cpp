@@ -197,7 +197,7 @@ Result<std::optional<Nanoseconds>> health_duration(const Flags& flags, const std
   if (text.empty()) return std::optional<Nanoseconds>();
   ASSIGN_OR_RETURN(const Nanoseconds value, parse_duration(text));
   if (value.count() == 0) return std::optional<Nanoseconds>();
-  if (value < std::chrono::milliseconds(1)) return invalid("interval \"" + name + "\" cannot be less than 1ms");
+  if (value < std::chrono::milliseconds(1)) return invalid("Interval \"" + name + "\" cannot be less than 1ms");
   return std::optional(value);
 }
 
@@ -215,9 +215,9 @@ Result<Meaning> parse_healthcheck(const Source& source) {
     check.spec.test = {"NONE"};
     return Meaning(check);
   }
-  if (type != "CMD") return invalid("unknown type \"" + type + "\" in HEALTHCHECK (try CMD)");
+  if (type != "CMD") return invalid("Unknown type \"" + type + "\" in HEALTHCHECK (try CMD)");
   ASSIGN_OR_RETURN(const CommandLine command, command_line(arguments));
-  if (command.words.empty()) return invalid("missing command after HEALTHCHECK CMD");
+  if (command.words.empty()) return invalid("Missing command after HEALTHCHECK CMD");
   check.spec.test = {command.shell ? "CMD-SHELL" : "CMD"};
   check.spec.test.insert(check.spec.test.end(), command.words.begin(), command.words.end());
   ASSIGN_OR_RETURN(check.spec.interval, health_duration(flags, "interval"));
@@ -226,6 +226,7 @@ Result<Meaning> parse_healthcheck(const Source& source) {
   ASSIGN_OR_RETURN(check.spec.start_interval, health_duration(flags, "start-interval"));
   ASSIGN_OR_RETURN(const std::string retries, flags.text("retries"));
   if (!retries.empty()) {
+    if (retries.starts_with('-')) return invalid("--retries cannot be negative (" + retries + ")");
     if (retries.size() > 9 || retries.find_first_not_of("0123456789") != std::string::npos)
       return invalid("--retries must be a number, not \"" + retries + "\"");
     check.spec.retries = std::stoi(retries);
@@ -249,9 +250,6 @@ Result<Meaning> parse_onbuild(const Source& source) {
   const std::string trigger = upper(words.front());
   if (trigger == "ONBUILD") return invalid("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
   if (trigger == "FROM" || trigger == "MAINTAINER") return invalid(trigger + " isn't allowed as an ONBUILD trigger");
-  ASSIGN_OR_RETURN(Instruction inner, parse_instruction(source.instruction.rest, source.escape));
-  inner.heredocs = source.instruction.heredocs;
-  TRY(understand(inner, source.escape));
   std::string text = source.instruction.rest;
   for (const auto& heredoc : source.instruction.heredocs) text += "\n" + heredoc.raw + heredoc.name;
   return Meaning(instr::OnBuild{text});

@@ -40,6 +40,7 @@ std::string quoted_rune(int value) {
   if (value == '\v') return "'\\v'";
   if (value == '\'' || value == '\\') return std::string("'\\") + static_cast<char>(value) + "'";
   if (value >= ' ' && value < 127) return std::string("'") + static_cast<char>(value) + "'";
+  if (value >= 0xA1 && value < 0x800) return {'\'', static_cast<char>(0xC0 | (value >> 6)), static_cast<char>(0x80 | (value & 63)), '\''};
   char text[16];
   std::snprintf(text, sizeof text, value < 256 ? "'\\x%02x'" : "'\\u%04x'", static_cast<unsigned>(value));
   return text;
@@ -133,7 +134,9 @@ struct Apply {
   }
 
   /// "80", "80/udp", "80-82/tcp"
-  Result<> add_port(const std::string& text) const {
+  Result<> add_port(const std::string& whole) const {
+    // Docker takes "8080:80" and "127.0.0.1:8080:80" and exposes the last part.
+    const std::string text = whole.substr(whole.rfind(':') + 1);
     const std::size_t slash = text.find('/');
     const std::string protocol = slash == std::string::npos ? "tcp" : lower(text.substr(slash + 1));
     const std::string range = text.substr(0, slash);
@@ -292,7 +295,8 @@ Result<> apply_meta(StageMeta& meta, const Command& command, const MetaInputs& i
 Result<std::string> workdir_of(const StageMeta& meta, const std::string& path) {
   ASSIGN_OR_RETURN(const std::string word, expand_word(path, meta.lookup(), {.escape = meta.escape}));
   if (word.empty()) return meta.config.working_dir.empty() ? std::string("/") : meta.config.working_dir;
-  return clean_path(word.starts_with('/') ? word : "/" + meta.config.working_dir + "/" + word);
+  if (word.starts_with('/')) return word;  // kept as written
+  return clean_path("/" + meta.config.working_dir + "/" + word);
 }
 
 std::string absolute_path(const StageMeta& meta, const std::string& path) {

@@ -173,6 +173,7 @@ std::optional<Heredoc> heredoc_word(const std::string& word) {
     heredoc.chomp = true;
     ++at;
   }
+  while (at < word.size() && (word[at] == ' ' || word[at] == '\t')) ++at;
   const std::string rest = word.substr(at);
   if (rest.empty() || rest.find('<') != std::string::npos) return std::nullopt;
   const auto unset = [](const std::string&) { return std::optional<std::string>(); };

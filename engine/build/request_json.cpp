@@ -95,6 +95,7 @@ base::Result<> take_key(BuildRequest& r, const std::string& key, const Json& val
   if (key == "cache_to") return take(key, value, r.cache_to);
   if (key == "platforms") return take(key, value, r.platforms);
   if (key == "shm_size") return take(key, value, r.shm_size_bytes);
+  if (key == "memory") return take(key, value, r.memory_bytes);
   if (key == "ulimits") return take_ulimits(value, r.ulimits);
   if (key == "privileged") return take(key, value, r.privileged);
   if (key == "entitlements") return take(key, value, r.entitlements);
@@ -153,6 +154,7 @@ std::string request_to_json(const BuildRequest& r) {
   put("cache_to", r.cache_to);
   put("platforms", r.platforms);
   put("shm_size", r.shm_size_bytes);
+  put("memory", r.memory_bytes);
   for (const auto& limit : r.ulimits) json["ulimits"].push_back({{"name", limit.name}, {"soft", limit.soft}, {"hard", limit.hard}});
   put("privileged", r.privileged);
   put("entitlements", r.entitlements);

@@ -88,6 +88,10 @@ Result<Owner> parse_owner(base::Fd root, const std::string& text) {
   return owner;
 }
 
+base::Error no_accounts(const std::string& name) {
+  return invalid("unable to find " + name + ": a stage from scratch has no /etc/passwd and /etc/group; use numbers");
+}
+
 Result<ModeChange> ModeChange::parse(const std::string& text) {
   ModeChange change;
   const base::Error bad = invalid("invalid chmod parameter: '" + text + "'. it should be octal string and between 0 and 07777");

@@ -21,6 +21,9 @@ struct Owner {
 /// A name alone has its primary group; a number alone is its own group. An unknown user is 0:0, an unknown group the user's.
 Result<Owner> parse_owner(base::Fd root, const std::string& text);
 
+/// The error of a name in a stage FROM scratch, where there is nothing to look it up in.
+base::Error no_accounts(const std::string& name);
+
 /// --chmod: "0640", "755" or symbolic "u=rwX,go-w".
 class ModeChange {
  public:

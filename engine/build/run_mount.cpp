@@ -46,18 +46,30 @@ Result<std::int64_t> parse_bytes(const std::string& text) {
   return static_cast<std::int64_t>(std::stoll(text.substr(0, end))) << (10 * power);
 }
 
+const char* name_of(RunMountType type) {
+  switch (type) {
+    case RunMountType::bind: return "bind";
+    case RunMountType::cache: return "cache";
+    case RunMountType::tmpfs: return "tmpfs";
+    case RunMountType::secret: return "secret";
+    case RunMountType::ssh: return "ssh";
+  }
+  return "";
+}
+
+/// Which keys go with which type, in BuildKit's words.
 Result<> check_allowed(const RunMount& mount, const std::string& key) {
   using enum RunMountType;
   const auto type = mount.type;
-  const bool fine = key == "type" || ((key == "target" || key == "dst" || key == "destination")) ||
-                    ((key == "ro" || key == "readonly" || key == "rw" || key == "readwrite") && (type == bind || type == cache)) ||
-                    ((key == "from" || key == "source" || key == "src") && (type == bind || type == cache)) ||
-                    (key == "source" && type == secret) || (key == "src" && type == secret) ||
-                    (key == "id" && type != bind && type != tmpfs) || (key == "sharing" && type == cache) ||
-                    (key == "size" && type == tmpfs) || (key == "required" && (type == secret || type == ssh)) ||
-                    (key == "env" && type == secret) ||
-                    ((key == "mode" || key == "uid" || key == "gid") && (type == cache || type == secret || type == ssh));
-  if (!fine) return invalid("unexpected key '" + key + "' for mount type");
+  const std::string name = name_of(type);
+  if ((key == "mode" || key == "uid" || key == "gid") && (type == bind || type == tmpfs))
+    return invalid(key + " not allowed for \"" + name + "\" type mounts");
+  if ((key == "size" && type != tmpfs) || (key == "required" && type != secret && type != ssh))
+    return invalid("unexpected key '" + key + "' for mount type '" + name + "'");
+  if (key == "sharing" && type == secret) return invalid("secret mount should not define sharing");
+  if (key == "sharing" && type != cache) return invalid("invalid cache sharing set for " + name + " mount");
+  if (key == "from" && type == secret) return invalid("secret mount should not have a from");
+  if ((key == "source" || key == "src") && type == ssh) return invalid("ssh does not support source");
   return {};
 }
 
@@ -133,9 +145,6 @@ Result<RunMount> parse_run_mount(const std::string& text) {
     if (key == "type") continue;
     TRY(set_field(mount, key, equals == std::string::npos ? "" : field.substr(equals + 1), equals != std::string::npos));
   }
-  const bool needs_target =
-      mount.type == RunMountType::bind || mount.type == RunMountType::cache || mount.type == RunMountType::tmpfs;
-  if (needs_target && mount.target.empty()) return invalid("invalid mount config: target is required");
   if (mount.type == RunMountType::secret && mount.id.empty()) {
     if (mount.target.empty()) return invalid("invalid secret mount. one of source, target required");
     mount.id = mount.target.substr(mount.target.rfind('/') + 1);

@@ -11,6 +11,7 @@
 #include "engine/api/paths.h"
 #include "engine/build/agent_proxy.h"
 #include "engine/build/copy.h"
+#include "engine/build/step_network.h"
 #include "engine/containers/root.h"
 #include "runtime/spec/docker_defaults.h"
 
@@ -50,17 +51,20 @@ void RunMounts::bind(UniqueFd fd, const std::string& target, bool read_only, boo
 
 Result<> RunMounts::add_names() {
   ASSIGN_OR_RETURN(const fs::path folder, bench_.session.new_private_folder());
-  std::string hosts = "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+  const std::string hostname = step_.hostname.empty() ? "buildkitsandbox" : step_.hostname;
+  std::string hosts = "127.0.0.1\tlocalhost " + hostname + "\n::1\tlocalhost ip6-localhost ip6-loopback\n";
   for (const auto& entry : bench_.request.extra_hosts) {
     const std::size_t at = entry.find_first_of("=:");
     if (at == std::string::npos) return base::make_error(base::ErrorKind::invalid, "invalid host " + entry);
     std::string address = entry.substr(at + 1);
     if (address.size() > 2 && address.front() == '[' && address.back() == ']') address = address.substr(1, address.size() - 2);
-    if (address == "host-gateway") address = "127.0.0.1";  // a step shares the host's network
+    if (address == "host-gateway") address = step_.netns.valid() ? bench_.network->host_gateway() : "127.0.0.1";
     hosts += address + "\t" + entry.substr(0, at) + "\n";
   }
-  auto resolv = base::sys::read_file("/etc/resolv.conf", 1u << 20);
-  for (const auto& [name, text] : {std::pair<std::string, std::string>("hosts", hosts), {"resolv.conf", resolv ? *resolv : ""}}) {
+  const auto file = base::sys::read_file("/etc/resolv.conf", 1u << 20), upstream = base::sys::read_file("/run/systemd/resolve/resolv.conf", 1u << 20);
+  std::string resolv = file ? *file : "";
+  if (step_.netns.valid()) resolv = step_resolv(resolv, upstream ? *upstream : "");
+  for (const auto& [name, text] : {std::pair<std::string, std::string>("hosts", hosts), {"resolv.conf", resolv}}) {
     TRY(base::sys::write_file(folder / name, text, 0644));
     ASSIGN_OR_RETURN(UniqueFd fd, base::sys::open(folder / name, O_PATH));
     bind(std::move(fd), "/etc/" + name, true, false);
@@ -146,13 +150,21 @@ Result<> RunMounts::add_cache(const RunMount& mount, ReadyTree tree) {
     TRY(base::sys::make_directories(folder, 0755));
     if (fresh) {
       ASSIGN_OR_RETURN(const UniqueFd root, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
+      const bool source_owners = tree.ignore == nullptr;
+      std::optional<struct stat> seed;
       if (tree.root.valid()) {
         const Tree source{.root = tree.root.borrow(), .ignore = tree.ignore, .xattrs = true, .owners = tree.ignore == nullptr};
         ASSIGN_OR_RETURN(const Item item, list_item(source, clean_path("/" + mount.source).substr(1)));
         TRY(copy_item(source, item, {.root = root.borrow(), .path = "/", .owner = {}, .chmod = {}, .mtime_s = {}}));
+        seed = item.entries.front().info;
       }
-      TRY(base::sys::wrap("chown", ::fchown(root.number(), id_of(mount.uid), id_of(mount.gid))));
-      TRY(base::sys::wrap("chmod", ::fchmod(root.number(), mount.mode.value_or(0755))));
+      // A seeded cache looks like its source; uid, gid and mode speak of new ones, and of whole trees.
+      const bool asked = mount.uid || mount.gid || mount.mode;
+      const bool whole = clean_path("/" + mount.source) == "/";
+      const bool like_seed = seed && (!whole || !asked);
+      TRY(base::sys::wrap("chown", like_seed ? ::fchown(root.number(), source_owners ? seed->st_uid : 0, source_owners ? seed->st_gid : 0)
+                                             : ::fchown(root.number(), id_of(mount.uid), id_of(mount.gid))));
+      TRY(base::sys::wrap("chmod", ::fchmod(root.number(), like_seed ? seed->st_mode & 07777 : mount.mode.value_or(0755))));
     }
     ASSIGN_OR_RETURN(UniqueFd fd, base::sys::open(folder, O_PATH | O_DIRECTORY));
     kept_.push_back(std::move(lock));
@@ -167,6 +179,7 @@ Result<> RunMounts::add_tmpfs(const RunMount& mount) {
   tmpfs.type = "tmpfs";
   tmpfs.source = "tmpfs";
   tmpfs.options = {"nosuid"};
+  if (mount.read_only.value_or(false)) tmpfs.options.emplace_back("ro");
   if (mount.size_bytes > 0) tmpfs.options.push_back("size=" + std::to_string(mount.size_bytes));
   step_.mounts.push_back(std::move(tmpfs));
   targets_.emplace_back(mount.target, true);
@@ -199,6 +212,8 @@ Result<> RunMounts::add_secret(const RunMount& mount) {
 }
 
 Result<> RunMounts::add_ssh(const RunMount& mount) {
+  const bool known = std::any_of(step_.env.begin(), step_.env.end(), [](const std::string& entry) { return entry.starts_with("SSH_AUTH_SOCK="); });
+  if (!known) step_.env.push_back("SSH_AUTH_SOCK=" + mount.target);
   const auto& all = bench_.request.ssh;
   const auto source = std::find_if(all.begin(), all.end(), [&](const SshSource& one) { return one.id == mount.id; });
   const char* own = std::getenv("SSH_AUTH_SOCK");
@@ -219,15 +234,14 @@ Result<> RunMounts::add_ssh(const RunMount& mount) {
   TRY(base::sys::wrap("chmod", ::chmod((folder / "agent").c_str(), mount.mode.value_or(0600))));
   ASSIGN_OR_RETURN(UniqueFd fd, base::sys::open(folder / "agent", O_PATH));
   bind(std::move(fd), mount.target, false, false);
-  const bool known = std::any_of(step_.env.begin(), step_.env.end(), [](const std::string& entry) { return entry.starts_with("SSH_AUTH_SOCK="); });
-  if (!known) step_.env.push_back("SSH_AUTH_SOCK=" + mount.target);
   return {};
 }
 
 std::vector<std::pair<std::string, bool>> RunMounts::targets() const {
+  // In the order they are mounted: what comes inside an earlier one is made in that one by the runtime.
   std::vector<std::pair<std::string, bool>> outermost;
   for (const auto& one : targets_) {
-    const bool inside = std::any_of(targets_.begin(), targets_.end(), [&](const auto& other) {
+    const bool inside = std::any_of(outermost.begin(), outermost.end(), [&](const auto& other) {
       return other.second && other.first != one.first && one.first.starts_with(other.first + "/");
     });
     if (!inside) outermost.push_back(one);

@@ -28,7 +28,7 @@ Result<spec::Config> make_config(const RunStep& step, const std::string& id) {
   process.user.additional_gids = step.who.groups;
   process.user.umask = 022;
   ASSIGN_OR_RETURN(process.rlimits, containers::rlimits(step.ulimits));
-  config.hostname = "buildkitsandbox";
+  config.hostname = step.hostname.empty() ? "buildkitsandbox" : step.hostname;
   config.root.path = "/";
   if (step.insecure) {
     const auto all = spec::docker::all_capabilities();
@@ -44,9 +44,19 @@ Result<spec::Config> make_config(const RunStep& step, const std::string& id) {
   if (step.shm_size_bytes > 0) choice.shm_size_bytes = step.shm_size_bytes;
   config.mounts = spec::docker::mounts(choice);
   config.mounts.insert(config.mounts.end(), step.mounts.begin(), step.mounts.end());
-  if (step.network != "none") {  // the host's network: no namespace, and no sysctls of one
+  if (step.network == "host") {  // no namespace, and no sysctls of one
     std::erase_if(config.linux_.namespaces, [](const spec::Namespace& one) { return one.type == "network"; });
     config.linux_.sysctl.clear();
+  }
+  if (step.netns.valid()) {
+    const std::string path = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(step.netns.number());
+    for (auto& one : config.linux_.namespaces)
+      if (one.type == "network") one.path = path;
+  }
+  if (step.memory_bytes > 0) {
+    if (!config.linux_.resources) config.linux_.resources = spec::Resources{};
+    if (!config.linux_.resources->memory) config.linux_.resources->memory.emplace();
+    config.linux_.resources->memory->limit = step.memory_bytes;
   }
   config.linux_.cgroups_path = "/compose/build/" + id;
   return config;

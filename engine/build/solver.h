@@ -30,6 +30,7 @@ struct Workbench {
   Session& session;
   Progress& progress;
   StepRunner& runner;
+  class StepNetwork* network = nullptr;                 ///< of RUN steps; null: none is made (tests with their own runner)
   PullFunction pull;
   Context* context = nullptr;                           ///< null: no local context
   std::map<std::string, Context*> contexts;             ///< additional ones that are folders
@@ -113,10 +114,11 @@ class StageBuilder {
   [[nodiscard]] bool use_cache() const;
 
   // COPY and ADD (step_copy.cpp).
-  Result<TreeSource> tree_source(const std::string& from);
+  /// `numbers`: they name stages (COPY --from; not so RUN --mount from).
+  Result<TreeSource> tree_source(const std::string& from, bool numbers);
   Result<> open_tree(TreeSource& source);
   Result<Gathered> gather(const instr::Copy& copy);
-  Result<> gather_tree(const instr::Copy& copy, Gathered& gathered);
+  Result<> gather_tree(const instr::Copy& copy, Gathered& gathered, bool numbers);
   Result<> gather_git(const instr::Copy& copy, const std::string& url, Gathered& gathered);
   Result<> gather_url(const instr::Copy& copy, const std::string& url, Gathered& gathered);
   Result<> place(const instr::Copy& copy, Gathered& gathered, StepLayer& layer, Vertex vertex);

@@ -1,7 +1,6 @@
 // One stage: its base, then its instructions in order.
 #include "engine/build/copy.h"
 #include "engine/build/solver.h"
-#include "engine/containers/user.h"
 
 namespace engine::build {
 namespace {
@@ -172,12 +171,16 @@ Result<> StageBuilder::workdir(const instr::Workdir& workdir, const Command& com
   ASSIGN_OR_RETURN(const std::string path, workdir_of(state_.meta, workdir.path));
   const std::string shown = shown_command(command);
   state_.meta.config.working_dir = path;
+  if (path == "/") {
+    add_history(state_.meta, "WORKDIR /", true);
+    return {};
+  }
   Hasher key;
-  key.field("workdir").field(state_.layers.top()).field(path).field(state_.meta.config.user);
+  key.field("workdir-2").field(state_.layers.top()).field(path).field(state_.meta.config.user);
   return layer_step(key.hex(), shown, "WORKDIR " + path, false, [&](StepLayer& layer, Vertex) -> Result<> {
-    ASSIGN_OR_RETURN(const auto accounts, containers::read_accounts(layer.root()));
-    ASSIGN_OR_RETURN(const auto who, containers::identify(state_.meta.config.user, {}, accounts));
-    TRY(make_in_root(layer.root(), path, {.uid = who.uid, .gid = who.gid, .mode = 0755}));
+    ASSIGN_OR_RETURN(const Owner owner, parse_owner(layer.root(), state_.meta.config.user));
+    if (!owner.unknown.empty() && state_.layers.folders.empty()) return no_accounts(owner.unknown);
+    TRY(make_in_root(layer.root(), path, {.uid = owner.uid, .gid = owner.gid, .mode = 0755}));
     return {};
   });
 }

@@ -65,8 +65,26 @@ Result<> note_need(const StagePlan& plan, Stage& stage, const Need& need, const 
   return {};
 }
 
-Result<> note_needs(const StagePlan& plan, Stage& stage, const StageOptions& options, Span& where) {
-  for (const auto& command : stage.commands) {
+/// The commands of a stage, after those that its base stage left for it (ONBUILD).
+std::vector<Command> with_triggers(const StagePlan& plan, const Stage& stage, char escape) {
+  std::vector<Command> commands;
+  for (const auto& command : stage.base_stage ? plan.stages[*stage.base_stage].commands : std::vector<Command>{}) {
+    const auto* trigger = std::get_if<instr::OnBuild>(&command.meaning);
+    if (trigger == nullptr) continue;
+    Span ignored;
+    const auto file = parse_dockerfile("onbuild", trigger->trigger, ignored);
+    for (const auto& instruction : file ? file->instructions : std::vector<Instruction>{})
+      if (auto meaning = understand(instruction, escape)) {  // a bad one is an error when it runs
+        meaning->span = stage.span;
+        commands.push_back(std::move(*meaning));
+      }
+  }
+  commands.insert(commands.end(), stage.commands.begin(), stage.commands.end());
+  return commands;
+}
+
+Result<> note_needs(const StagePlan& plan, Stage& stage, const StageOptions& options, char escape, Span& where) {
+  for (const auto& command : with_triggers(plan, stage, escape)) {
     where = command.span;
     const bool late = !stage.late_need.empty();
     if (const auto* copy = std::get_if<instr::Copy>(&command.meaning)) {
@@ -211,7 +229,7 @@ Result<StagePlan> plan_stages(const Dockerfile& file, const StageOptions& option
     where = stage.span;
     TRY(resolve_base(plan, stage, options, file.escape));
   }
-  for (auto& stage : plan.stages) TRY(note_needs(plan, stage, options, where));
+  for (auto& stage : plan.stages) TRY(note_needs(plan, stage, options, file.escape, where));
   const bool alone = plan.stages.size() == 1 && !has_unnamed_sources(plan);
   for (auto& stage : plan.stages) stage.shown = alone ? "" : shown_always(stage);
   where = {};

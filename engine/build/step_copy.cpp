@@ -6,6 +6,7 @@
 #include "engine/build/copy.h"
 #include "engine/build/run_mounts.h"
 #include "engine/build/solver.h"
+#include "engine/build/words.h"
 #include "engine/containers/root.h"
 #include "engine/registry/fetch.h"
 #include "engine/registry/unpack.h"
@@ -74,7 +75,7 @@ struct StageBuilder::Gathered {
   Hasher key;
 };
 
-Result<StageBuilder::TreeSource> StageBuilder::tree_source(const std::string& from) {
+Result<StageBuilder::TreeSource> StageBuilder::tree_source(const std::string& from, bool numbers) {
   TreeSource source;
   if (from.empty()) {
     source.context = bench_.context;
@@ -84,7 +85,7 @@ Result<StageBuilder::TreeSource> StageBuilder::tree_source(const std::string& fr
   } else if (const auto image = bench_.context_images.find(context_name(from)); image != bench_.context_images.end()) {
     ASSIGN_OR_RETURN(const auto found, solver_.base_image(store_, image->second, bench_.platform));
     source.layers = {found.chain_ids, found.layer_dirs};
-  } else if (const auto index = find_stage(bench_.plan, from)) {
+  } else if (const auto index = find_stage(bench_.plan, from); index && (numbers || bench_.plan.stages[*index].name == lower(from))) {
     if (!bench_.plan.needed[*index] || std::find(stage_.needs.begin(), stage_.needs.end(), *index) == stage_.needs.end())
       return base::make_error(base::ErrorKind::unsupported, "stage " + from + " is used by an ONBUILD trigger of the base image");
     source.layers = solver_.stage(*index).layers;
@@ -110,13 +111,13 @@ Result<> StageBuilder::open_tree(TreeSource& source) {
 }
 
 /// Lists the sources below the tree and adds their content to the key.
-Result<> StageBuilder::gather_tree(const instr::Copy& copy, Gathered& gathered) {
+Result<> StageBuilder::gather_tree(const instr::Copy& copy, Gathered& gathered, bool numbers) {
   std::vector<std::string> patterns;
   for (const auto& source : gathered.sources)
     if (!(copy.add && (is_url(source) || is_git(source)))) patterns.push_back(source);
   TRY(check_sources(copy, gathered.sources));
   if (patterns.empty()) return {};
-  ASSIGN_OR_RETURN(gathered.source, tree_source(copy.from));
+  ASSIGN_OR_RETURN(gathered.source, tree_source(copy.from, numbers));
   TreeSource& source = gathered.source;
   std::string note_key;
   if (source.context == nullptr) {
@@ -201,9 +202,9 @@ Result<StageBuilder::Gathered> StageBuilder::gather(const instr::Copy& copy) {
   }
   ASSIGN_OR_RETURN(gathered.exclude, IgnoreRules::from_patterns(exclude));
   const std::string to = absolute_path(state_.meta, gathered.destination);
-  gathered.key.field(copy.add ? "add" : "copy").field(state_.layers.top()).field(to).field(gathered.chown).field(gathered.chmod);
+  gathered.key.field(copy.add ? "add-2" : "copy-2").field(state_.layers.top()).field(to).field(gathered.chown).field(gathered.chmod);
   gathered.key.number(is_link(copy)).number(copy.parents).number(copy.unpack ? *copy.unpack : 2).field(gathered.exclude.text());
-  TRY(gather_tree(copy, gathered));
+  TRY(gather_tree(copy, gathered, true));
   for (const auto& source : gathered.sources)
     if (copy.add && is_git(source)) TRY(gather_git(copy, source, gathered));
     else if (copy.add && is_url(source)) TRY(gather_url(copy, source, gathered));
@@ -263,6 +264,7 @@ Result<> StageBuilder::place(const instr::Copy& copy, Gathered& gathered, StepLa
       ASSIGN_OR_RETURN(below, containers::mount_root(state_.layers.folders, {}));
     }
     ASSIGN_OR_RETURN(Owner owner, parse_owner(below.valid() ? below.borrow() : layer.root(), gathered.chown));
+    if (!owner.unknown.empty() && state_.layers.folders.empty()) return no_accounts(owner.unknown);
     target.owner = std::move(owner);
     if (!target.owner->unknown.empty()) bench_.progress.note(vertex, "--chown: the image has no " + target.owner->unknown + " in /etc/passwd or /etc/group: root is used");
   }
@@ -312,13 +314,13 @@ Result<> StageBuilder::place(const instr::Copy& copy, Gathered& gathered, StepLa
 Result<std::string> StageBuilder::content_key(const instr::Copy& copy) {
   Gathered gathered;
   gathered.sources = copy.sources;
-  TRY(gather_tree(copy, gathered));
+  TRY(gather_tree(copy, gathered, false));
   return gathered.key.hex();
 }
 
 Result<ReadyTree> StageBuilder::ready_tree(const std::string& from) {
   ReadyTree ready;
-  ASSIGN_OR_RETURN(TreeSource source, tree_source(from));
+  ASSIGN_OR_RETURN(TreeSource source, tree_source(from, false));
   TRY(open_tree(source));
   ready.ignore = source.tree.ignore;
   ready.layers = source.layers;

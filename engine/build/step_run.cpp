@@ -9,6 +9,7 @@
 #include "engine/build/mount_points.h"
 #include "engine/build/run_mounts.h"
 #include "engine/build/solver.h"
+#include "engine/build/step_network.h"
 #include "engine/build/words.h"
 #include "engine/containers/user.h"
 
@@ -37,13 +38,15 @@ std::string summary(const std::string& text) {
 /// Mount options with their variables replaced.
 Result<std::vector<RunMount>> StageBuilder::run_mounts(const instr::Run& run) {
   std::vector<RunMount> mounts;
+  int agents = 0;
   for (const auto& text : run.mounts) {
     ASSIGN_OR_RETURN(const std::string expanded, expand_word(text, state_.meta.lookup(), {.escape = state_.meta.escape}));
     ASSIGN_OR_RETURN(RunMount mount, parse_run_mount(expanded));
     if (mount.type == RunMountType::secret && mount.target.empty() && !mount.env) mount.target = "/run/secrets/" + mount.id;
     if (mount.type == RunMountType::ssh && mount.id.empty()) mount.id = "default";
-    if (mount.type == RunMountType::ssh && mount.target.empty()) mount.target = "/run/buildkit/ssh_agent." + std::to_string(mounts.size());
-    if (!mount.target.empty()) {
+    if (mount.type == RunMountType::ssh && mount.target.empty()) mount.target = "/run/buildkit/ssh_agent." + std::to_string(agents++);
+    const bool file = mount.type == RunMountType::secret || mount.type == RunMountType::ssh;
+    if (!mount.target.empty() || !file) {  // a folder without a target goes over the working directory
       mount.target = absolute_path(state_.meta, mount.target);
       if (mount.target.size() > 1 && mount.target.back() == '/') mount.target.pop_back();
       if (mount.target == "/") return invalid("invalid mount target \"/\"");
@@ -118,8 +121,24 @@ Result<> StageBuilder::execute(const instr::Run& run, const std::vector<RunMount
   step.root = layer.root();
   step.network = !run.network.empty() && run.network != "default" ? run.network : bench_.request.network;
   step.insecure = run.security == "insecure" || bench_.request.privileged;
+  if (const auto name = bench_.request.args.find("BUILDKIT_SANDBOX_HOSTNAME"); name != bench_.request.args.end()) step.hostname = name->second;
+  step.memory_bytes = bench_.request.memory_bytes;
   step.shm_size_bytes = bench_.request.shm_size_bytes;
   step.ulimits = bench_.request.ulimits;
+
+  UniqueFd netns;
+  std::string connection;
+  const bool own_network = (step.network.empty() || step.network == "default") && bench_.network != nullptr;
+  if (own_network) {
+    connection = std::to_string(vertex);
+    ASSIGN_OR_RETURN(netns, bench_.network->connect(connection));
+    step.netns = netns.borrow();
+  }
+  struct Disconnect {
+    StepNetwork* network;
+    const std::string& id;
+    ~Disconnect() { if (network != nullptr) network->disconnect(id); }
+  } const disconnect{own_network ? bench_.network : nullptr, connection};
 
   RunMounts ready(bench_, step);
   TRY(ready.add_names());
@@ -133,7 +152,11 @@ Result<> StageBuilder::execute(const instr::Run& run, const std::vector<RunMount
   }
   MountPoints points(layer.root());
   // Docker's own mounts and ours; what lies below another mount is made inside that one by the runtime.
-  for (const auto& [path, folder] : ready.targets()) TRY(points.need(path, folder));
+  for (const auto& [path, folder] : ready.targets()) {
+    // These three stay in the layer, as Docker leaves them; all others go again.
+    if (path == "/proc" || path == "/sys" || path == "/dev") TRY(make_in_root(layer.root(), path, {}));
+    else TRY(points.need(path, folder));
+  }
   auto code = bench_.runner.run(step, [&](std::string_view text) { bench_.progress.output(vertex, text); });
   TRY(points.remove());
   if (!code) {
@@ -157,9 +180,11 @@ Result<> StageBuilder::run(const instr::Run& run, const Command& command) {
   const auto has = [&](const char* name) { return std::find(entitled.begin(), entitled.end(), name) != entitled.end(); };
   if (run.security == "insecure" && !bench_.request.privileged && !has("security.insecure"))
     return base::make_error(base::ErrorKind::permission, "granting entitlement security.insecure is not allowed by build entitlements");
+  if (run.network == "host" && bench_.request.network != "host" && !bench_.request.privileged && !has("network.host"))
+    return base::make_error(base::ErrorKind::permission, "granting entitlement network.host is not allowed by build entitlements");
 
   Hasher key;
-  key.field("run").field(state_.layers.top()).field(state_.meta.config.user).field(state_.meta.config.working_dir);
+  key.field("run-2").field(state_.layers.top()).field(state_.meta.config.user).field(state_.meta.config.working_dir);
   for (const auto& word : words) key.field(word);
   key.field(script.value_or(""));
   key.number(static_cast<std::int64_t>(state_.meta.env.size()));

@@ -21,6 +21,9 @@ struct RunStep {
   std::vector<runtime::spec::Mount> mounts;     ///< beside Docker's own
   std::vector<base::Fd> fds;                    ///< mounts name them /proc/self/fd/(first_fd + index)
   std::string network;                          ///< default | none | host
+  std::string hostname;                         ///< "" = BuildKit's "buildkitsandbox"
+  base::Fd netns;                               ///< of network "default"; invalid: the runtime makes an empty one
+  std::int64_t memory_bytes = 0;                ///< limit of the whole step; 0 = none
   bool insecure = false;
   std::int64_t shm_size_bytes = 0;
   std::vector<Ulimit> ulimits;

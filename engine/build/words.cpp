@@ -124,6 +124,16 @@ class Lexer {
         ++at_;
         return result;
       }
+      if (c == '<' && text_.substr(at_).starts_with("<<")) {
+        // The word of a heredoc may stand apart: "<< EOF" is one word.
+        std::size_t end = at_ + 2;
+        while (end < text_.size() && is_blank(text_[end])) ++end;
+        const std::string_view part = text_.substr(at_, end - at_);
+        at_ = end;
+        result += part;
+        if (splitter != nullptr) splitter->add_raw(part);
+        continue;
+      }
       if (c == '$' || (!options_.ignore_quotes && (c == '\'' || c == '"'))) {
         ASSIGN_OR_RETURN(const std::string part, c == '$' ? dollar() : c == '"' ? double_quoted() : single_quoted());
         result += part;

@@ -11,6 +11,7 @@
 #include "base/sys.h"
 #include "engine/build/build.h"
 #include "engine/build/git.h"
+#include "engine/build/step_network.h"
 #include "engine/images/image_store.h"
 #include "tests/support/support.h"
 
@@ -105,7 +106,7 @@ TEST_CASE("a build from scratch runs commands in its own root and is cached the 
   INFO(world.output << world.problem);
   REQUIRE(first);
   CHECK(world.top_layer(first->image_id) == "work/\nwork/made b\n\n");
-  CHECK(world.output.find("[base 6/6] RUN echo b > made; echo out; echo err >&2") != std::string::npos);
+  CHECK(world.output.find("[6/6] RUN echo b > made; echo out; echo err >&2") != std::string::npos);
   CHECK(world.output.find(" out\n") != std::string::npos);
   CHECK(world.output.find(" err\n") != std::string::npos);
   const auto image = world.image(first->image_id);
@@ -125,6 +126,8 @@ TEST_CASE("nothing but what a command did is in its layer", "[build]") {
   const auto nothing = world.build(World::base() + "RUN true\n");
   INFO(world.output << world.problem);
   REQUIRE(nothing);
+  // Docker leaves the three folders the runtime mounts on, in the first layer that runs something.
+  CHECK(World::layer(world.image(nothing->image_id).layer_dirs[2]).find("dev/\nproc/\nsys/\n") != std::string::npos);
   CHECK(world.top_layer(nothing->image_id).empty());
   CHECK(world.image(nothing->image_id).config.diff_ids.back() == "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef");
   const auto mounts = world.build(World::base() +
@@ -209,7 +212,7 @@ TEST_CASE("a command runs in an empty image when its files are mounted", "[build
   const auto built = world.build("FROM scratch\nRUN --mount=target=/ctx [\"/ctx/busybox\", \"touch\", \"/made\"]\n");
   INFO(world.output << world.problem);
   REQUIRE(built);
-  CHECK(world.top_layer(built->image_id) == "made \n");
+  CHECK(world.top_layer(built->image_id) == "dev/\nmade \nproc/\nsys/\n");
 }
 
 TEST_CASE("one commit of a git repository is fetched", "[build]") {
@@ -376,10 +379,66 @@ TEST_CASE("ONBUILD triggers run in the child and only there", "[build]") {
   const auto child = world.build("FROM test/parent\nRUN cat /triggered\n");
   INFO(world.output << world.problem);
   REQUIRE(child);
-  CHECK(world.output.find("[2/3] COPY marker /triggered") != std::string::npos);
+  CHECK(world.output.find("[2/4] ONBUILD COPY marker /triggered") != std::string::npos);
   const auto image = world.image(child->image_id);
   CHECK(image.config.on_build.empty());
   CHECK(image.config.env.back() == "T=1");
+}
+
+TEST_CASE("COPY --from keeps owners, and --chown changes them", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const auto built = world.build(World::base() + "RUN mkdir /s && echo x > /s/f && chown 5:6 /s/f\nFROM base\nCOPY --from=base /s /kept\n" +
+                                 "COPY --from=base --chown=7:8 /s /set\nRUN stat -c %u:%g /kept/f /set/f\n");
+  INFO(world.output << world.problem);
+  REQUIRE(built);
+  CHECK(world.output.find(" 5:6\n") != std::string::npos);
+  CHECK(world.output.find(" 7:8\n") != std::string::npos);
+}
+
+TEST_CASE("a command has a network of its own that leads out, none, or the machine's", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const std::string look = "ls /sys/class/net | tr '\\n' ' '; cat /proc/net/route | wc -l\n";
+  const auto built = world.build(World::base() + "RUN echo own; " + look + "RUN --network=none echo none; " + look);
+  INFO(world.output << world.problem);
+  REQUIRE(built);
+  CHECK(world.output.find(" eth0 lo 3\n") != std::string::npos);  // a header, the subnet, the default route
+  CHECK(world.output.find(" lo 1\n") != std::string::npos);
+  CHECK_FALSE(world.build(World::base() + "RUN --network=host true\n"));
+  CHECK(world.problem.find("granting entitlement network.host is not allowed") != std::string::npos);
+  BuildRequest host;
+  host.network = "host";
+  CHECK(world.build(World::base() + "RUN --network=host true\n", host));
+}
+
+TEST_CASE("the network of a build is gone with it", "[build]") {
+  NEED_BUILDS();
+  const auto seen = support::in_namespaces(CLONE_NEWNET | CLONE_NEWNS, []() -> std::string {
+    support::TempDir temp;
+    ::setenv("COMPOSE_STATE_DIR", (temp.path() / "state").c_str(), 1);
+    ::setenv("COMPOSE_RUN_DIR", (temp.path() / "run").c_str(), 1);
+    const auto links = [] {
+      const auto table = base::sys::read_file("/proc/thread-self/net/dev", 1 << 20);
+      if (!table) return table.error().text();
+      std::string text;
+      for (std::size_t at = table->find("cps-"); at != std::string::npos; at = table->find("cps-", at + 1)) text += "uplink ";
+      return text;
+    };
+    auto session = Session::open();
+    if (!session) return session.error().text();
+    std::string seen_links;
+    {
+      StepNetwork network(*session);
+      const auto one = network.connect("1"), two = network.connect("2");
+      if (!one || !two) return one ? two.error().text() : one.error().text();
+      seen_links = links() + (network.host_gateway().empty() ? "no gateway" : "gateway");
+      network.disconnect("1");
+    }
+    return seen_links + "|" + links();
+  });
+  if (!seen) SKIP_TEST(seen.error().text());
+  CHECK(*seen == "uplink gateway|");
 }
 
 TEST_CASE("SOURCE_DATE_EPOCH makes two builds equal", "[build]") {

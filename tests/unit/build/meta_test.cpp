@@ -64,10 +64,28 @@ TEST_CASE("ARG takes the command line, then its default, then the platform's or 
   CHECK(meta.lookup()("c") == std::nullopt);
 }
 
-TEST_CASE("ENV wins over ARG and proxies stay out of the history", "[build]") {
-  const auto meta = apply("ARG v=arg\nENV v=env\nARG HTTP_PROXY=p\n");
+TEST_CASE("ENV after ARG wins, and a declared proxy is an argument like others", "[build]") {
+  const auto meta = apply("ARG v=arg\nENV v=env\nARG HTTP_PROXY\n");
   CHECK(meta.lookup()("v") == "env");
-  CHECK(meta.args_prefix() == "|1 v=arg ");
+  CHECK(meta.args_prefix() == "|2 v=env HTTP_PROXY= ");
+}
+
+TEST_CASE("ENV and ARG are one list: the later instruction wins, and ARGs without a value show in the history", "[build]") {
+  const auto meta = apply("ARG x=1\nENV x=2\nARG none\nARG x=3\n", {{"x", "given"}});
+  CHECK(meta.lookup()("x") == "given");
+  CHECK(meta.lookup()("none") == std::nullopt);
+  CHECK(meta.args_prefix() == "|2 x=given none= ");
+  CHECK(meta.config.env.back() == "x=2");
+}
+
+TEST_CASE("CMD is marked as escaped and nothing at all is an empty script", "[build]") {
+  const auto meta = apply("CMD\n");
+  CHECK(meta.config.args_escaped);
+  CHECK(meta.config.cmd == std::vector<std::string>{"/bin/sh", "-c", ""});
+}
+
+TEST_CASE("EXPOSE takes a published port for its last part", "[build]") {
+  CHECK(apply("EXPOSE 127.0.0.1:8080:80 9:10/udp\n").config.exposed_ports == std::vector<std::string>{"10/udp", "80/tcp"});
 }
 
 TEST_CASE("ENTRYPOINT drops an inherited CMD but not one of the same stage", "[build]") {
@@ -84,7 +102,7 @@ TEST_CASE("working directories accumulate and destinations follow them", "[build
   StageMeta meta = scratch_meta("linux/amd64");
   meta.config.working_dir = "/a";
   CHECK(*workdir_of(meta, "b/../c") == "/a/c");
-  CHECK(*workdir_of(meta, "/x") == "/x");
+  CHECK(*workdir_of(meta, "/x//y/") == "/x//y/");
   CHECK(absolute_path(meta, ".") == "/a/");
   CHECK(absolute_path(meta, "f/") == "/a/f/");
   CHECK(absolute_path(meta, "/f") == "/f");

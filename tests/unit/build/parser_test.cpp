@@ -88,7 +88,7 @@ TEST_CASE("the exec form must be a whole JSON array of strings", "[build]") {
   CHECK(meaning<instr::Cmd>("CMD [\"a\", \"b c\"]\n").command.words == std::vector<std::string>{"a", "b c"});
   CHECK(meaning<instr::Cmd>("CMD ['a']\n").command.shell);
   CHECK(meaning<instr::Cmd>("CMD [\"a\"] x\n").command.shell);
-  CHECK(error_of("FROM a\nCMD [\"a\", 1]\n") == "2: only string type is allowed in JSON format arrays");
+  CHECK(error_of("FROM a\nCMD [\"a\", 1]\n") == "2: when using JSON array syntax, arrays must be comprised of strings only");
   CHECK(meaning<instr::Entrypoint>("ENTRYPOINT []\n").command.words.empty());
 }
 
@@ -107,12 +107,13 @@ TEST_CASE("wrong instructions are named with what was probably meant", "[build]"
       {"FROM a AS 1x", "invalid name for build stage: \"1x\", name can't start with a number or contain symbols"},
       {"SHELL bash -c", "SHELL requires the arguments to be in JSON form"},
       {"HEALTHCHECK NONE x", "HEALTHCHECK NONE takes no arguments"},
-      {"HEALTHCHECK FOO x", "unknown type \"FOO\" in HEALTHCHECK (try CMD)"},
+      {"HEALTHCHECK FOO x", "Unknown type \"FOO\" in HEALTHCHECK (try CMD)"},
       {"HEALTHCHECK --interval=5 CMD x", "time: invalid duration \"5\""},
       {"ONBUILD ONBUILD RUN x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"},
       {"ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"},
       {"RUN --mount=type=foo x", "unsupported mount type \"foo\""},
-      {"RUN --mount=type=cache x", "invalid mount config: target is required"},
+      {"RUN --mount=type=tmpfs,target=/x,uid=3 x", "uid not allowed for \"tmpfs\" type mounts"},
+      {"RUN --mount=type=bind,target=/x,sharing=locked x", "invalid cache sharing set for bind mount"},
       {"RUN --mount=type=bind,colour=red,target=/x x", "unexpected key 'colour' in 'colour=red'"},
       {"RUN --network=foo x", "invalid network mode \"foo\""},
       {"WORKDIR", "WORKDIR requires exactly one argument"},

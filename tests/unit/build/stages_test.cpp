@@ -51,6 +51,31 @@ TEST_CASE("stages that need each other, or themselves, are refused", "[build]") 
   CHECK(needed(plan("FROM scratch\nCOPY --from=0 / /\n")) == "circular dependency detected on stage: stage-0");
 }
 
+TEST_CASE("a stage is found as BuildKit finds it", "[build]") {
+  CHECK(plan("FROM a AS Base\nFROM base\n")->stages[1].base_stage == 0);
+  CHECK_FALSE(plan("FROM a AS base\nFROM BASE\n")->stages[1].base_stage.has_value());
+  CHECK(needed(plan("FROM a AS a\nCOPY --from=b /x /\nFROM b AS b\n", {.target = "a", .args = {}, .platform_args = {}, .contexts = {}})) ==
+        "cannot copy from stage \"b\", it needs to be defined before current stage \"a\"");
+  CHECK(needed(plan("FROM a\nCOPY --from=5 /x /\n")) == "invalid stage index 5");
+  CHECK(needed(plan("FROM a AS s\nFROM b AS s\nFROM c\nCOPY --from=s /x /\n")) == "011");
+  // What a base stage leaves for its children needs stages, too.
+  CHECK(needed(plan("FROM a AS src\nFROM b AS base\nONBUILD COPY --from=src /s /t\nFROM base\n")) == "111");
+  // A number is a stage for COPY and an image for a mount.
+  CHECK(needed(plan("FROM a\nFROM b\nRUN --mount=from=0,target=/m x\n")) == "01");
+}
+
+TEST_CASE("a lone stage shows its name only when images are named beside it", "[build]") {
+  CHECK(plan("FROM a AS x\nRUN y\n")->stages[0].shown.empty());
+  CHECK(plan("FROM a\nCOPY --from=img /a /a\n")->stages[0].shown == "stage-0");
+  CHECK(plan("FROM a AS x\nRUN --mount=type=tmpfs,target=/t y\n")->stages[0].shown == "x");
+}
+
+TEST_CASE("names of additional contexts are compared as images are", "[build]") {
+  CHECK(context_name("busybox") == context_name("docker.io/library/busybox:latest"));
+  CHECK(context_name("Stage") == "stage");
+  CHECK(context_name("localhost:5000/a:1") == "localhost:5000/a:1");
+}
+
 TEST_CASE("a file without stages, or with instructions before them, is refused", "[build]") {
   CHECK(needed(plan("ARG x\n")).find("no build stage") != std::string::npos);
   CHECK(needed(plan("RUN x\nFROM a\n")) == "dockerfile parse error on line 1: no build stage in current context");

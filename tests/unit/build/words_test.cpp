@@ -61,6 +61,12 @@ TEST_CASE("variables, quotes and escapes are replaced as BuildKit does", "[build
       {"${v/foo/X}", "Xbarfoo"},
       {"${v//foo/X}", "XbarX"},
       {"${v/b?r/}", "foofoo"},
+      {"${path//[a-z]/X}", "/usr/local/lib"},
+      {"${path//\\//_}", "_usr_local_lib"},
+      {"${empty:?}", "error: empty: is not allowed to be empty"},
+      {"${a/b}", "error: syntax error: missing '/' in ${}"},
+      {"${a#\\x}", "error: invalid pattern (\\x) in substitution: invalid escape '\\x'"},
+      {"<< E", "<< E"},
       {"${a", "error: syntax error: missing '}'"},
       {"${}", "error: syntax error: bad substitution"},
       {"${a:}", "error: unsupported modifier (:}) in substitution"},
@@ -76,6 +82,7 @@ TEST_CASE("variables, quotes and escapes are replaced as BuildKit does", "[build
 
 TEST_CASE("unset variables and quotes can be kept for display", "[build]") {
   CHECK(expand("$none ${none} \"$a\"", {.keep_quotes = true, .keep_unset = true}) == "$none ${none} \"one\"");
+  CHECK(expand("${none:-w} ${a:-w}", {.keep_unset = true}) == "${none:-w} one");
   CHECK(expand("it's $a", {.ignore_quotes = true}) == "it's one");
   CHECK(expand("`$a", {.escape = '`'}) == "$a");
 }
