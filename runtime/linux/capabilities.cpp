@@ -6,33 +6,13 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "runtime/linux/text.h"
 #include "runtime/spec/capability_names.h"
 
 namespace runtime {
 
 using base::Result;
 namespace sys = base::sys;
-
-Result<CapabilityMasks> capability_masks(const spec::Capabilities& names) {
-  const auto mask_of = [](const char* set, const std::vector<std::string>& list) -> Result<std::uint64_t> {
-    std::uint64_t mask = 0;
-    for (const auto& name : list) {
-      const auto number = spec::capability_number(name);
-      if (!number)
-        return base::make_error(base::ErrorKind::invalid,
-                                std::string("process.capabilities.") + set + ": unknown capability '" + name + "'");
-      mask |= std::uint64_t{1} << *number;
-    }
-    return mask;
-  };
-  CapabilityMasks masks;
-  ASSIGN_OR_RETURN(masks.bounding, mask_of("bounding", names.bounding));
-  ASSIGN_OR_RETURN(masks.effective, mask_of("effective", names.effective));
-  ASSIGN_OR_RETURN(masks.inheritable, mask_of("inheritable", names.inheritable));
-  ASSIGN_OR_RETURN(masks.permitted, mask_of("permitted", names.permitted));
-  ASSIGN_OR_RETURN(masks.ambient, mask_of("ambient", names.ambient));
-  return masks;
-}
 
 Result<std::uint64_t> held_capabilities() {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
@@ -41,13 +21,46 @@ Result<std::uint64_t> held_capabilities() {
   return static_cast<std::uint64_t>(data[1].permitted) << 32 | data[0].permitted;
 }
 
-Result<> check_held(const CapabilityMasks& wanted, std::uint64_t held) {
-  const std::uint64_t missing = (wanted.permitted | wanted.effective | wanted.inheritable) & ~held;
+namespace {
+
+std::uint64_t mask_of(const char* set, const std::vector<std::string>& list, std::vector<std::string>& warnings) {
+  std::uint64_t mask = 0;
+  for (const auto& name : list) {
+    if (const auto number = spec::capability_number(name))
+      mask |= std::uint64_t{1} << *number;
+    else
+      warnings.push_back(concat({"process.capabilities.", set, ": unknown capability '", name, "', ignoring it"}));
+  }
+  return mask;
+}
+
+/// Takes what `allowed` lacks out of `wanted` and tells why.
+void limit(std::uint64_t& wanted, std::uint64_t allowed, const std::string& before, const std::string& why,
+           std::vector<std::string>& warnings) {
+  const std::uint64_t missing = wanted & ~allowed;
   for (unsigned number = 0; number < spec::capability_names.size(); ++number)
-    if (missing >> number & 1)
-      return base::make_error(base::ErrorKind::permission, "process.capabilities: " + std::string(spec::capability_names[number]) +
-                                                               " can't be given: the runtime itself lacks it");
-  return {};
+    if (missing >> number & 1) warnings.push_back(concat({before, spec::capability_names[number], why, ", ignoring it"}));
+  wanted &= allowed;
+}
+
+}  // namespace
+
+CapabilityMasks capability_masks(const spec::Capabilities& names, std::uint64_t held, std::vector<std::string>& warnings) {
+  CapabilityMasks masks;
+  masks.bounding = mask_of("bounding", names.bounding, warnings);
+  masks.effective = mask_of("effective", names.effective, warnings);
+  masks.inheritable = mask_of("inheritable", names.inheritable, warnings);
+  masks.permitted = mask_of("permitted", names.permitted, warnings);
+  masks.ambient = mask_of("ambient", names.ambient, warnings);
+  const std::string lacks = " can't be given: the runtime itself lacks it";
+  limit(masks.permitted, held, "process.capabilities.permitted: ", lacks, warnings);
+  masks.effective &= held;
+  limit(masks.inheritable, held, "process.capabilities.inheritable: ", lacks, warnings);
+  // capabilities(7): effective ones are permitted ones, ambient ones are permitted and inheritable.
+  limit(masks.effective, masks.permitted, "process.capabilities.effective: ", " is not permitted", warnings);
+  limit(masks.ambient, masks.permitted & masks.inheritable, "can't raise ambient capability ",
+        ": it is not both permitted and inheritable", warnings);
+  return masks;
 }
 
 Result<> drop_bounding(const CapabilityMasks& masks) {

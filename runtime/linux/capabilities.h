@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "runtime/spec/spec.h"
@@ -10,13 +12,12 @@ struct CapabilityMasks {
   std::uint64_t bounding = 0, effective = 0, inheritable = 0, permitted = 0, ambient = 0;
 };
 
-/// Bits of the names. Pure. Error invalid naming a capability no kernel knows.
-base::Result<CapabilityMasks> capability_masks(const spec::Capabilities& names);
-
 /// What we hold and could hand on.
 base::Result<std::uint64_t> held_capabilities();
-/// Error permission naming the first capability that is wanted but not held.
-base::Result<> check_held(const CapabilityMasks& wanted, std::uint64_t held);
+
+/// The sets that can be given by somebody who holds `held`. What is asked for beyond that, a name no kernel knows included, is
+/// left out and told in `warnings`: runtime-spec config.md "Linux Process" forbids to fail. Pure.
+CapabilityMasks capability_masks(const spec::Capabilities& names, std::uint64_t held, std::vector<std::string>& warnings);
 
 /// Removes everything outside `masks.bounding` from the bounding set. Needs CAP_SETPCAP.
 base::Result<> drop_bounding(const CapabilityMasks& masks);

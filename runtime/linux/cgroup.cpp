@@ -162,6 +162,22 @@ ScopedCgroup::~ScopedCgroup() {
       (void)!remove_cgroup({*at}).has_value();
 }
 
+namespace {
+
+/// A folder that was there already must hold no process, which would share limits and the end of this container, and must not be
+/// frozen, where the new process would wait for ever.
+Result<> check_free(const CgroupFolder& folder) {
+  const auto processes = cgroup_processes({folder.path});
+  if (!processes.empty())
+    return base::make_error(base::ErrorKind::exists, "the container's cgroup " + folder.path + " is not empty: " +
+                                                         std::to_string(processes.size()) + " process(es) found");
+  if (cgroup_frozen({folder.path}))
+    return base::make_error(base::ErrorKind::exists, "the container's cgroup " + folder.path + " is unexpectedly frozen");
+  return {};
+}
+
+}  // namespace
+
 Result<ScopedCgroup> ScopedCgroup::make(const CgroupPlan& plan, const spec::Resources& resources) {
   ScopedCgroup out;
   for (const CgroupFolder& folder : plan.folders) {
@@ -174,6 +190,7 @@ Result<ScopedCgroup> ScopedCgroup::make(const CgroupPlan& plan, const spec::Reso
       }
       return std::move(done).error();
     }
+    if (out.made_.empty() || out.made_.back() != folder.path) TRY(check_free(folder));
     if (folder.hierarchy->unified && (plan.folders.size() == 1 || !folder.writes.empty())) enable_controllers(folder);
     TRY(write_limits_of(folder));
     if (folder.hierarchy->unified) {

@@ -31,7 +31,9 @@ class ScopedCgroup {
   /// The cgroup2 folder for CLONE_INTO_CGROUP; none on a pure v1 machine.
   [[nodiscard]] base::Fd unified() const { return unified_.borrow(); }
   /// Descriptors of the v1 `tasks` files: the child writes "0" to each. See enter_tasks().
-  [[nodiscard]] const std::vector<base::UniqueFd>& tasks() const { return tasks_; }
+  [[nodiscard]] std::vector<base::UniqueFd>& tasks() { return tasks_; }
+  /// The child is in it by its clone and must not keep it open.
+  void close_unified() { unified_.reset(); }
   void commit() { made_.clear(); }
 
  private:

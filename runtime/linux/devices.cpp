@@ -50,11 +50,39 @@ Result<> make_node(Fd folder, const std::string& name, const spec::Device& devic
   return {};
 }
 
-/// Clones the host's node onto an empty file: what a user namespace allows instead of mknod.
-Result<> bind_node(Fd root, const spec::Device& device) {
-  ASSIGN_OR_RETURN(const auto tree, kernel::open_tree(Fd(AT_FDCWD), device.path.c_str(), OPEN_TREE_CLONE));
+mount_attr node_attributes() {
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+  return attributes;
+}
+
+/// Mounts a node onto an empty file: what a user namespace allows instead of mknod. `made` or else the host's own node.
+Result<> bind_node(Fd root, const spec::Device& device, const UniqueFd* made) {
+  UniqueFd clone;
+  if (!made) {
+    ASSIGN_OR_RETURN(clone, kernel::open_tree(Fd(AT_FDCWD), device.path.c_str(), OPEN_TREE_CLONE));
+    TRY(kernel::mount_setattr(clone.borrow(), 0, node_attributes()));
+  }
   ASSIGN_OR_RETURN(const auto target, open_target(root, device.path, {.kind = TargetKind::file, .nofollow = false}));
-  return kernel::move_mount(tree.borrow(), target.borrow());
+  return kernel::move_mount(made ? made->borrow() : clone.borrow(), target.borrow());
+}
+
+/// The defaults that config.json does not replace, then its own.
+std::vector<spec::Device> all_devices(const spec::Config& config, bool defaults) {
+  std::vector<spec::Device> out;
+  for (const auto& [path, major, minor] : default_devices) {
+    const auto replaces = [&](const spec::Device& device) { return device.path == path; };
+    if (defaults && std::ranges::none_of(config.linux_.devices, replaces))
+      out.push_back({.type = "c", .path = path, .major = major, .minor = minor, .file_mode = {}, .uid = {}, .gid = {}});
+  }
+  out.insert(out.end(), config.linux_.devices.begin(), config.linux_.devices.end());
+  return out;
+}
+
+Result<std::uint32_t> host_id(const std::vector<spec::IdMap>& maps, std::uint32_t id, const char* property) {
+  for (const auto& map : maps)
+    if (id >= map.container_id && id - map.container_id < map.size) return map.host_id + (id - map.container_id);
+  return base::make_error(base::ErrorKind::invalid, std::string(property) + ": " + std::to_string(id) + " is not mapped");
 }
 
 Result<> make_links(Fd dev) {
@@ -76,29 +104,52 @@ Result<> make_links(Fd dev) {
 
 }  // namespace
 
+Result<std::vector<UniqueFd>> open_devices(const spec::Config& config) {
+  ASSIGN_OR_RETURN(const auto context, kernel::fsopen("tmpfs"));
+  auto folder = kernel::fsmount(context.borrow(), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+  if (!folder && folder.error().number == EPERM) return std::vector<UniqueFd>{};
+  if (!folder) return std::move(folder).error();
+  std::vector<UniqueFd> out;
+  for (spec::Device device : all_devices(config, true)) {
+    const std::string name = std::to_string(out.size());
+    ASSIGN_OR_RETURN(device.uid, host_id(config.linux_.uid_mappings, device.uid.value_or(0), "linux.devices uid"));
+    ASSIGN_OR_RETURN(device.gid, host_id(config.linux_.gid_mappings, device.gid.value_or(0), "linux.devices gid"));
+    auto made = make_node(folder->borrow(), name, device);
+    if (!made && made.error().number == EPERM) return std::vector<UniqueFd>{};
+    TRY(std::move(made).with("device " + device.path));
+    // The caller's umask is still in force.
+    TRY(sys::wrap("chmod", ::fchmodat(folder->number(), name.c_str(), device.file_mode.value_or(0666) & 07777, 0)));
+    ASSIGN_OR_RETURN(auto tree, kernel::open_tree(folder->borrow(), name.c_str(), OPEN_TREE_CLONE));
+    TRY(kernel::mount_setattr(tree.borrow(), 0, node_attributes()));
+    out.push_back(std::move(tree));
+  }
+  return out;
+}
+
 Result<> make_devices(Fd root, const spec::Config& config, const DeviceChoice& choice) {
-  if (choice.own_dev) {
-    ASSIGN_OR_RETURN(const auto dev, kernel::open_in_root(root, "/dev", O_PATH | O_DIRECTORY));
-    for (const auto& [path, major, minor] : default_devices) {
-      const bool overridden =
-          std::ranges::any_of(config.linux_.devices, [&](const spec::Device& device) { return device.path == path; });
-      if (overridden) continue;
-      const spec::Device device{.type = "c", .path = path, .major = major, .minor = minor,
-                                .file_mode = {}, .uid = {}, .gid = {}};
-      auto made = choice.bind ? bind_node(root, device) : make_node(dev.borrow(), path + sizeof "/dev", device);
-      TRY(std::move(made).with(path));
-    }
+  if (choice.defaults) {
+    // A link of the image would lead the nodes elsewhere.
+    ASSIGN_OR_RETURN(const auto dev, open_target(root, "/dev", {.kind = TargetKind::folder, .nofollow = true}));
     TRY(make_links(dev.borrow()));
   }
-  for (const spec::Device& device : config.linux_.devices) {
+  const auto devices = all_devices(config, choice.defaults);
+  const std::size_t left_out = all_devices(config, true).size() - devices.size();
+  UniqueFd folder;
+  std::string opened;
+  for (std::size_t index = 0; index < devices.size(); ++index) {
+    const spec::Device& device = devices[index];
     const auto [folder_path, name] = split(device.path);
     if (name.empty() || !device.path.starts_with('/'))
       return base::make_error(base::ErrorKind::invalid, "linux.devices: '" + device.path + "' is not an absolute path");
     if (choice.bind && device.type != "p") {
-      TRY(bind_node(root, device).with("device " + device.path));
+      const bool made = choice.made && !choice.made->empty();
+      TRY(bind_node(root, device, made ? &(*choice.made)[index + left_out] : nullptr).with("device " + device.path));
       continue;
     }
-    ASSIGN_OR_RETURN(const auto folder, open_target(root, folder_path, {}));
+    if (opened != folder_path) {
+      ASSIGN_OR_RETURN(folder, open_target(root, folder_path, {}));
+      opened = folder_path;
+    }
     TRY(make_node(folder.borrow(), name, device).with("device " + device.path));
   }
   return {};

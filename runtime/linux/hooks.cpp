@@ -1,5 +1,6 @@
 #include "runtime/linux/hooks.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -9,37 +10,54 @@
 namespace runtime {
 
 using base::Result;
+using base::UniqueFd;
 
 namespace {
 
-Result<> run_hook(const spec::Hook& hook, const std::string& state) {
+Result<UniqueFd> output_file(const HookRun& run, const char* annotation) {
+  if (!run.annotations) return UniqueFd();
+  const auto file = run.annotations->find(annotation);
+  if (file == run.annotations->end()) return UniqueFd();
+  return base::sys::open(file->second, O_WRONLY | O_CREAT | O_APPEND, 0700).with(std::string("annotation ") + annotation);
+}
+
+Result<> run_hook(const spec::Hook& hook, const HookRun& run, const char* kind) {
   ASSIGN_OR_RETURN(const auto input, base::sys::memfd_create("state", 0));
-  TRY(base::sys::write_all(input.borrow(), state));
+  TRY(base::sys::write_all(input.borrow(), run.state));
   (void)::lseek(input.number(), 0, SEEK_SET);
+  ASSIGN_OR_RETURN(const auto out, output_file(run, "run.oci.hooks.stdout"));
+  ASSIGN_OR_RETURN(const auto err, output_file(run, "run.oci.hooks.stderr"));
   base::SpawnOptions options;
   options.program = hook.path;
   options.arguments = hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args;
   options.environment = hook.env;
-  options.fds = {{input.borrow(), 0}, {base::Fd(2), 1}, {base::Fd(2), 2}};
+  options.working_dir = run.working_dir;
+  options.fds = {{input.borrow(), 0}, {out.valid() ? out.borrow() : base::Fd(2), 1}, {err.valid() ? err.borrow() : base::Fd(2), 2}};
   ASSIGN_OR_RETURN(auto child, base::ChildProcess::spawn(options));
   std::optional<std::chrono::milliseconds> limit;
   if (hook.timeout_s) limit = std::chrono::seconds(*hook.timeout_s);
   auto status = child.wait(limit);  // on a timeout the child dies with its object
   if (!status) return std::move(status).error();
-  if (status->code != 0)
-    return base::make_error(base::ErrorKind::internal, status->signal ? "killed by signal " + std::to_string(status->signal)
-                                                                      : "exit code " + std::to_string(status->code));
-  return {};
+  if (status->code == 0) return {};
+  return base::make_error(base::ErrorKind::internal,
+                          std::string(kind) + (status->signal ? " hook killed by signal " + std::to_string(status->signal)
+                                                              : " hook failed with exit code " + std::to_string(status->code)));
 }
+
+std::string place(const char* kind, const spec::Hook& hook) { return std::string("hooks.") + kind + " " + hook.path; }
 
 }  // namespace
 
-Result<> run_hooks(const std::vector<spec::Hook>& hooks, const std::string& state, const char* kind) {
-  for (const auto& hook : hooks) {
-    auto done = run_hook(hook, state);
-    if (!done) return std::move(done).with(std::string("hooks.") + kind + " " + hook.path);
-  }
+Result<> run_hooks(const std::vector<spec::Hook>& hooks, const HookRun& run, const char* kind) {
+  for (const auto& hook : hooks) TRY(run_hook(hook, run, kind).with(place(kind, hook)));
   return {};
+}
+
+std::vector<base::Error> run_all_hooks(const std::vector<spec::Hook>& hooks, const HookRun& run, const char* kind) {
+  std::vector<base::Error> failed;
+  for (const auto& hook : hooks)
+    if (auto done = run_hook(hook, run, kind).with(place(kind, hook)); !done) failed.push_back(std::move(done).error());
+  return failed;
 }
 
 }  // namespace runtime

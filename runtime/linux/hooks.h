@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <string>
 #include <vector>
 
@@ -7,9 +8,17 @@
 
 namespace runtime {
 
-/// Runs `hooks` one after the other with `state` (the JSON of `compose-runtime state`) on standard input; stops at the first that
-/// fails or passes its timeout, which is killed. A hook gets exactly its own environment. Output goes to our stderr.
+struct HookRun {
+  std::string state;            ///< JSON of `compose-runtime state`, their standard input
+  std::string working_dir;      ///< the bundle; "" = ours
+  const std::map<std::string, std::string>* annotations = nullptr;  ///< crun's run.oci.hooks.stdout and .stderr: files for the output
+};
+
+/// Runs `hooks` one after the other; stops at the first that fails or passes its timeout, which is killed. A hook gets exactly
+/// its own environment, or ours when it has none. Output goes to our stderr unless an annotation says otherwise.
 /// `kind` ("createRuntime") is for the message. Source: runtime-spec config.md "POSIX-platform Hooks".
-base::Result<> run_hooks(const std::vector<spec::Hook>& hooks, const std::string& state, const char* kind);
+base::Result<> run_hooks(const std::vector<spec::Hook>& hooks, const HookRun& run, const char* kind);
+/// The same for hooks whose failure is worth no more than a warning: all run, the errors are returned.
+std::vector<base::Error> run_all_hooks(const std::vector<spec::Hook>& hooks, const HookRun& run, const char* kind);
 
 }  // namespace runtime

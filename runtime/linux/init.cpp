@@ -33,10 +33,17 @@ struct Stage {
   std::string program;  ///< found in the container
 };
 
+/// The annotations' output files are the host's: they count while its file system is still in reach.
+HookRun hook_run(const InitContext& context, const std::string& working_dir) {
+  return {.state = context.state_json, .working_dir = working_dir,
+          .annotations = working_dir.empty() ? nullptr : &context.config->annotations};
+}
+
 /// Namespaces, ids, cgroups: before the first mount.
 Result<> enter_namespaces(InitContext& context, Stage& stage) {
   const spec::Config& config = *context.config;
   TRY(enter_tasks(*context.tasks));
+  context.tasks->clear();
   if (context.map_ids) {
     TRY(context.sync.send(SyncType::need_mapping));
     TRY(context.sync.expect(SyncType::go));
@@ -60,35 +67,45 @@ Result<> enter_namespaces(InitContext& context, Stage& stage) {
   return apply_sysctls(stage.proc.borrow(), config.linux_.sysctl);
 }
 
-bool has_own_dev(const InitContext& context) {
-  return std::ranges::any_of(context.mounts, [](const PlannedMount& mount) {
-    return mount.kind != MountKind::bind && (mount.destination == "/dev" || mount.destination == "/dev/");
-  });
-}
-
-/// Puts the detached root above "/" of this mount namespace, where pivot_root can take it.
+/// Puts the detached root where pivot_root can take it: above "/" of this mount namespace, or at `root_place`.
 Result<> attach_root(const InitContext& context) {
   mount_attr attributes{};
   attributes.propagation = MS_PRIVATE;
-  ASSIGN_OR_RETURN(const auto top, sys::open("/", O_PATH | O_DIRECTORY));
-  // Nothing of ours may spread to the host, and the host's later mounts not to us.
-  TRY(kernel::mount_setattr(top.borrow(), AT_RECURSIVE, attributes).with("making the mounts private"));
-  TRY(kernel::move_mount(context.root.borrow(), top.borrow()).with("attaching the root"));
+  const bool above = context.own_mounts && context.root_place.empty();
+  ASSIGN_OR_RETURN(const auto place, sys::open(above ? "/" : context.root_place, O_PATH | O_DIRECTORY));
+  if (context.own_mounts) {
+    // Nothing of ours may spread to the host, and the host's later mounts not to us.
+    ASSIGN_OR_RETURN(const auto top, sys::open("/", O_PATH | O_DIRECTORY));
+    TRY(kernel::mount_setattr(top.borrow(), AT_RECURSIVE, attributes).with("making the mounts private"));
+  }
+  TRY(kernel::move_mount(context.root.borrow(), place.borrow()).with("attaching the root"));
   // One handed to us may be a clone of a shared mount: what is mounted below it would show up on the host, and pivot_root refuses it.
   return kernel::mount_setattr(context.root.borrow(), AT_RECURSIVE, attributes).with("making the root private");
 }
 
-Result<> set_root_attributes(const InitContext& context) {
-  const spec::Config& config = *context.config;
+Result<> make_root_readonly(const InitContext& context) {
+  if (!context.config->root.readonly) return {};
   mount_attr attributes{};
-  if (config.root.readonly) attributes.attr_set = MOUNT_ATTR_RDONLY;
-  if (attributes.attr_set) TRY(kernel::mount_setattr(context.root.borrow(), 0, attributes).with("root.readonly"));
-  if (config.linux_.rootfs_propagation.empty()) return {};
-  const unsigned long flags = *propagation_flags(config.linux_.rootfs_propagation);
-  mount_attr propagation{};
-  propagation.propagation = flags & ~static_cast<unsigned long>(MS_REC);
-  return kernel::mount_setattr(context.root.borrow(), flags & MS_REC ? AT_RECURSIVE : 0, propagation)
-      .with("linux.rootfsPropagation");
+  attributes.attr_set = MOUNT_ATTR_RDONLY;
+  return kernel::mount_setattr(context.root.borrow(), 0, attributes).with("root.readonly");
+}
+
+/// After pivot_root(2), which refuses a shared root.
+Result<> set_root_propagation(const InitContext& context) {
+  const std::string& word = context.config->linux_.rootfs_propagation;
+  if (word.empty()) return {};
+  const unsigned long flags = *propagation_flags(word);
+  mount_attr attributes{};
+  attributes.propagation = flags & ~static_cast<unsigned long>(MS_REC);
+  ASSIGN_OR_RETURN(const auto root, sys::open("/", O_PATH | O_DIRECTORY));
+  return kernel::mount_setattr(root.borrow(), flags & MS_REC ? AT_RECURSIVE : 0, attributes).with("linux.rootfsPropagation");
+}
+
+/// What holds the mounts of /dev: the defaults are made unless it is somebody else's folder.
+bool makes_default_devices(const InitContext& context) {
+  return std::ranges::none_of(context.mounts, [](const PlannedMount& mount) {
+    return mount.kind == MountKind::bind && (mount.destination == "/dev" || mount.destination == "/dev/");
+  });
 }
 
 Result<> build_root(InitContext& context, Stage& stage) {
@@ -100,7 +117,7 @@ Result<> build_root(InitContext& context, Stage& stage) {
                     {.mount_label = config.linux_.mount_label,
                      .new_cgroup_namespace = context.namespaces.new_cgroup,
                      .user_namespace = user_namespace}));
-  TRY(make_devices(root, config, {.bind = user_namespace, .own_dev = has_own_dev(context)}));
+  TRY(make_devices(root, config, {.bind = user_namespace, .defaults = makes_default_devices(context), .made = &context.devices}));
   TRY(mask_paths(root, config.linux_.masked_paths, config.linux_.mount_label).with("linux.maskedPaths"));
   TRY(protect_paths(root, config.linux_.readonly_paths).with("linux.readonlyPaths"));
   if (config.process->terminal) {
@@ -111,12 +128,24 @@ Result<> build_root(InitContext& context, Stage& stage) {
     TRY(context.sync.send(SyncType::at_pivot));
     TRY(context.sync.expect(SyncType::go));
   }
-  TRY(run_hooks(config.hooks.create_container, context.state_json, "createContainer"));
+  // Before the root may become read-only. What fails here fails again, and is told, when the program's turn comes.
+  (void)open_target(root, config.process->cwd, {}).has_value();
+  TRY(run_hooks(config.hooks.create_container, hook_run(context, context.bundle), "createContainer"));
   // After the hooks: they may still write to the root.
-  TRY(set_root_attributes(context));
+  TRY(make_root_readonly(context));
   TRY(enter_root(root, context.pivot));
   context.root.reset();
-  return {};
+  return set_root_propagation(context);
+}
+
+/// Whoever sees a created container's init, /proc/PID/fd included, must find nothing of the host there (CVE-2024-21626): what is
+/// left is what init itself still needs.
+void close_inherited(InitContext& context) {
+  for (const int fd : context.inherited) ::close(fd);
+  context.inherited.clear();
+  context.namespaces.joined.clear();
+  context.sources.clear();
+  context.devices.clear();
 }
 
 /// `create` ends here until `start` connects; its connection takes the place of the sync socket.
@@ -146,6 +175,14 @@ Result<> report_ready(InitContext& context, Stage& stage) {
   return {};
 }
 
+/// The program's streams are the terminal from here on: a created container does not hold its creator's.
+Result<> use_terminal(const InitContext& context, Stage& stage) {
+  if (!stage.terminal.slave.valid()) return {};
+  TRY(take_terminal(stage.terminal.slave.borrow(), context.config->process->user.uid));
+  stage.terminal.slave.reset();
+  return {};
+}
+
 /// A group of its own for the program below the tiny init: a ^C reaches it once, not a second time by forwarding.
 void lead_foreground(bool terminal) {
   (void)::setpgid(0, 0);
@@ -162,9 +199,9 @@ void lead_foreground(bool terminal) {
 Result<> become_program(InitContext& context, Stage& stage) {
   const spec::Config& config = *context.config;
   const spec::Process& process = *config.process;
-  TRY(run_hooks(config.hooks.start_container, context.state_json, "startContainer"));
+  if (context.without_process) return base::make_error(base::ErrorKind::invalid, "process: missing");
+  TRY(run_hooks(config.hooks.start_container, hook_run(context, {}), "startContainer"));
   TRY(apply_limits(stage.proc.borrow(), context.process));
-  if (stage.terminal.slave.valid()) TRY(take_terminal(stage.terminal.slave.borrow(), process.user.uid));
   const auto environment = final_environment(process);
   const auto pass_listener = [&](UniqueFd listener) -> Result<> {
     const int fds[] = {listener.number()};
@@ -180,7 +217,7 @@ Result<> become_program(InitContext& context, Stage& stage) {
       (void)::syscall(SYS_close_range, 0U, ~0U, 0U);
       serve_as_init(child);
     }
-    lead_foreground(stage.terminal.slave.valid());
+    lead_foreground(process.terminal);
   }
   TRY(context.sync.send(SyncType::started));
   return execute(stage.program, process, environment);
@@ -192,7 +229,11 @@ Result<> run_stages(InitContext& context) {
   TRY(kernel::close_on_exec_from(3 + context.process.preserve_fds));
   TRY(enter_namespaces(context, stage));
   TRY(build_root(context, stage));
-  ASSIGN_OR_RETURN(stage.program, find_executable(*context.config->process));
+  close_inherited(context);
+  if (!context.without_process) {
+    ASSIGN_OR_RETURN(stage.program, find_executable(*context.config->process));
+  }
+  TRY(use_terminal(context, stage));
   TRY(report_ready(context, stage));
   if (context.start_listener.valid()) TRY(wait_for_start(context));
   return become_program(context, stage);

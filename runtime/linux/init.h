@@ -21,13 +21,18 @@ struct InitContext {
   std::vector<PlannedMount> mounts;
   std::vector<MountSource> sources;
   CgroupHost cgroups;
-  const std::vector<base::UniqueFd>* tasks = nullptr;
+  std::vector<base::UniqueFd>* tasks = nullptr;
+  std::vector<int> inherited;               ///< our caller's descriptors that are not the program's
   base::UniqueFd root;                      ///< detached mount
   PreparedProcess process;
   base::UniqueFd console_socket;            ///< connected; the terminal's master goes there
   base::UniqueFd start_listener;            ///< `create`: wait here for `start` before the program runs
   base::UniqueFd seccomp_listener_socket;   ///< connected to listenerPath
   SyncSocket sync;                          ///< init's end
+  std::vector<base::UniqueFd> devices;      ///< see open_devices()
+  std::string root_place;                   ///< attach the root at this folder of the host; "" = above "/"
+  bool own_mounts = true;                   ///< no: the container shares the host's mount namespace and gets a chroot there
+  bool without_process = false;             ///< `create` of a config without one: `start` will fail
   bool pivot = true, new_keyring = true, hooks_before_pivot = false, map_ids = false;
   bool user_joined = false;                 ///< the joined user namespace was entered before the clone
 };

@@ -146,6 +146,9 @@ Result<> write_at(Fd dir, const char* path, std::string_view text) {
   return write_once(opened->borrow(), text);
 }
 
+bool has_apparmor() { return ::access("/sys/kernel/security/apparmor", F_OK) == 0 || ::access("/sys/module/apparmor/parameters/enabled", F_OK) == 0; }
+bool has_selinux() { return ::access("/sys/fs/selinux/enforce", F_OK) == 0; }
+
 Result<> setns(Fd fd, int flags) {
   return guarded_void("setns", [&] { return ::setns(fd.number(), flags); });
 }

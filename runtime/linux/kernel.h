@@ -40,6 +40,10 @@ base::Result<> write_once(base::Fd file, std::string_view text);
 /// The same to a file below `dir`.
 base::Result<> write_at(base::Fd dir, const char* path, std::string_view text);
 
+/// Whether these security modules are active: their file systems are there.
+bool has_apparmor();
+bool has_selinux();
+
 /// setns(2) by a pidfd or a namespace descriptor.
 base::Result<> setns(base::Fd fd, int flags);
 

@@ -2,7 +2,10 @@
 
 #include <sys/mount.h>
 
+#include <charconv>
+
 #include "runtime/linux/kernel.h"
+#include "runtime/linux/text.h"
 
 namespace runtime {
 namespace {
@@ -140,6 +143,8 @@ base::Result<> check(PlannedMount& mount, const spec::Mount& from) {
     if (from.uid_mappings.empty() || from.gid_mappings.empty())
       return wrong(mount, "uidMappings and gidMappings must be given together");
     if (mount.id_mapping == IdMapping::none) mount.id_mapping = IdMapping::mount;
+    mount.uid_mappings = from.uid_mappings;
+    mount.gid_mappings = from.gid_mappings;
   }
   if (mount.id_mapping != IdMapping::none && mount.kind != MountKind::bind)
     return wrong(mount, "only a bind mount can have mapped ids");
@@ -147,6 +152,30 @@ base::Result<> check(PlannedMount& mount, const spec::Mount& from) {
   if (mount.copy_symlink && mount.kind != MountKind::bind) return wrong(mount, "copy-symlink is for bind mounts only");
   if (mount.kind == MountKind::filesystem && mount.type.empty()) return wrong(mount, "a mount needs a type");
   return {};
+}
+
+/// "uids=0-1000-1#1-2000-10;gids=…", crun's way to give a mount its own mappings.
+bool parse_inline_maps(std::string_view text, PlannedMount& mount) {
+  bool valid = true;
+  for_each_word(text, ';', [&](std::string_view side) {
+    auto* maps = side.starts_with("uids=") ? &mount.uid_mappings : side.starts_with("gids=") ? &mount.gid_mappings : nullptr;
+    if (!maps) {
+      valid = false;
+      return;
+    }
+    for_each_word(side.substr(5), '#', [&](std::string_view range) {
+      std::uint32_t numbers[3]{};
+      std::size_t count = 0;
+      for_each_word(range, '-', [&](std::string_view part) {
+        const char* const end = part.data() + part.size();
+        if (count == 3 || std::from_chars(part.data(), end, numbers[count]).ptr != end) valid = false;
+        if (count < 3) ++count;
+      });
+      if (count != 3) valid = false;
+      maps->push_back({.container_id = numbers[0], .host_id = numbers[1], .size = numbers[2]});
+    });
+  });
+  return valid && !mount.uid_mappings.empty() && !mount.gid_mappings.empty();
 }
 
 base::Result<PlannedMount> plan_mount(const spec::Mount& from, std::size_t index) {
@@ -161,7 +190,9 @@ base::Result<PlannedMount> plan_mount(const spec::Mount& from, std::size_t index
     if (const Option* option = find_option(word)) {
       apply_option(mount, *option);
     } else if (word.starts_with("idmap=") || word.starts_with("ridmap=")) {
-      return wrong(mount, "option '" + word + "' is crun's own; give uidMappings and gidMappings");
+      mount.id_mapping = word.starts_with("r") ? IdMapping::recursive : IdMapping::mount;
+      if (!parse_inline_maps(std::string_view(word).substr(word.find('=') + 1), mount))
+        return wrong(mount, "option '" + word + "': expected uids=FROM-TO-SIZE[#…];gids=…");
     } else {
       add_data(mount, word);
     }

@@ -38,6 +38,7 @@ struct PlannedMount {
   bool copy_up = false;                              ///< tmpcopyup
   bool copy_symlink = false, source_nofollow = false, destination_nofollow = false;
   IdMapping id_mapping = IdMapping::none;
+  std::vector<spec::IdMap> uid_mappings, gid_mappings;  ///< its own; empty = those of the container's user namespace
   std::size_t index = 0;                             ///< in config.mounts
 };
 

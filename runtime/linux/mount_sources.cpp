@@ -87,10 +87,9 @@ Result<> set_attributes(Fd tree, const PlannedMount& mount) {
   return kernel::mount_setattr(tree, mount.propagation_recursive ? AT_RECURSIVE : 0, propagation);
 }
 
-Result<> map_ids(Fd tree, const PlannedMount& mount, const spec::Config& config, const SourceOptions& options) {
-  const spec::Mount& from = config.mounts[mount.index];
-  const auto& uids = from.uid_mappings.empty() && options.uid_mappings ? *options.uid_mappings : from.uid_mappings;
-  const auto& gids = from.gid_mappings.empty() && options.gid_mappings ? *options.gid_mappings : from.gid_mappings;
+Result<> map_ids(Fd tree, const PlannedMount& mount, const SourceOptions& options) {
+  const auto& uids = mount.uid_mappings.empty() && options.uid_mappings ? *options.uid_mappings : mount.uid_mappings;
+  const auto& gids = mount.gid_mappings.empty() && options.gid_mappings ? *options.gid_mappings : mount.gid_mappings;
   if (uids.empty() || gids.empty())
     return base::make_error(base::ErrorKind::invalid, "idmap: neither the mount nor a user namespace has id mappings");
   ASSIGN_OR_RETURN(const auto space, user_namespace_with(uids, gids));
@@ -100,7 +99,7 @@ Result<> map_ids(Fd tree, const PlannedMount& mount, const spec::Config& config,
   return kernel::mount_setattr(tree, mount.id_mapping == IdMapping::recursive ? AT_RECURSIVE : 0, attributes);
 }
 
-Result<MountSource> open_bind(const PlannedMount& mount, const spec::Config& config, const SourceOptions& options) {
+Result<MountSource> open_bind(const PlannedMount& mount, const SourceOptions& options) {
   MountSource out;
   const std::string path = mount.source.starts_with('/') ? mount.source : options.bundle + "/" + mount.source;
   struct stat about {};
@@ -116,7 +115,7 @@ Result<MountSource> open_bind(const PlannedMount& mount, const spec::Config& con
   out.tree = *std::move(tree);
   if (::fstat(out.tree.number(), &about) != 0) return base::errno_error(errno, mount.source);
   out.folder = S_ISDIR(about.st_mode);
-  if (mount.id_mapping != IdMapping::none) TRY(map_ids(out.tree.borrow(), mount, config, options));
+  if (mount.id_mapping != IdMapping::none) TRY(map_ids(out.tree.borrow(), mount, options));
   TRY(set_attributes(out.tree.borrow(), mount));
   return out;
 }
@@ -139,15 +138,14 @@ Result<MountSource> open_v1_cgroups(const PlannedMount& mount, const CgroupHost&
 
 }  // namespace
 
-Result<std::vector<MountSource>> open_sources(const spec::Config& config, const std::vector<PlannedMount>& plan,
-                                              const CgroupHost& cgroups, const std::string& cgroup_path,
+Result<std::vector<MountSource>> open_sources(const std::vector<PlannedMount>& plan, const CgroupHost& cgroups, const std::string& cgroup_path,
                                               const SourceOptions& options) {
   std::vector<MountSource> sources;
   sources.reserve(plan.size());
   for (const PlannedMount& mount : plan) {
     Result<MountSource> source = MountSource{};
     if (mount.kind == MountKind::bind)
-      source = open_bind(mount, config, options);
+      source = open_bind(mount, options);
     else if (mount.kind == MountKind::cgroup && !cgroups.unified_only() && mount.type != "cgroup2" &&
              !options.new_cgroup_namespace)
       source = open_v1_cgroups(mount, cgroups, cgroup_path);

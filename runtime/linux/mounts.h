@@ -27,8 +27,7 @@ struct SourceOptions {
 };
 
 /// Opens every tree. Errors name the mount. Runs in the host's namespaces with its rights.
-base::Result<std::vector<MountSource>> open_sources(const spec::Config& config, const std::vector<PlannedMount>& plan,
-                                                    const CgroupHost& cgroups, const std::string& cgroup_path,
+base::Result<std::vector<MountSource>> open_sources(const std::vector<PlannedMount>& plan, const CgroupHost& cgroups, const std::string& cgroup_path,
                                                     const SourceOptions& options);
 
 /// The detached root mount: a private clone of `path` with all below it.

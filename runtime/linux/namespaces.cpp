@@ -57,7 +57,8 @@ namespace {
 Result<> check_contradictions(const spec::Config& config, const NamespacePlan& plan) {
   const auto wrong = [](std::string what) { return base::make_error(ErrorKind::invalid, std::move(what)); };
   const spec::Linux& linux_object = config.linux_;
-  if (!plan.has(CLONE_NEWNS)) return wrong("linux.namespaces: a mount namespace is required");
+  if (!plan.has(CLONE_NEWNS) && (plan.has(CLONE_NEWUSER) || !linux_object.rootfs_propagation.empty()))
+    return wrong("linux.namespaces: without a mount namespace neither a user namespace nor rootfsPropagation is possible");
   if (!config.hostname.empty() && !plan.has(CLONE_NEWUTS)) return wrong("hostname: needs a uts namespace");
   if (!config.domainname.empty() && !plan.has(CLONE_NEWUTS)) return wrong("domainname: needs a uts namespace");
   if (!linux_object.time_offsets.empty() && !plan.new_time)
@@ -208,6 +209,11 @@ Result<> check_sysctls(const spec::Config& config) {
       return base::make_error(ErrorKind::invalid, "linux.sysctl: '" + name + "' is not a setting");
     std::ranges::replace(dotted, '/', '.');
     const bool ipc = std::ranges::find(ipc_settings, dotted) != std::end(ipc_settings) || dotted.starts_with("fs.mqueue.");
+    // As under runc and crun: two properties must not contradict each other.
+    if (dotted == "kernel.hostname")
+      return base::make_error(ErrorKind::invalid, "linux.sysctl: 'kernel.hostname' is set by the property hostname");
+    if (dotted == "kernel.domainname" && !config.domainname.empty() && config.domainname != value)
+      return base::make_error(ErrorKind::invalid, "linux.sysctl: 'kernel.domainname' contradicts the property domainname");
     const bool uts = dotted == "kernel.domainname" || dotted == "kernel.hostname";
     const bool net = dotted.starts_with("net.");
     if ((ipc && own("ipc")) || (uts && own("uts")) || (net && own("network"))) continue;

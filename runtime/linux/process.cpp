@@ -85,14 +85,19 @@ Result<PreparedProcess> prepare_process(const spec::Process& process, const spec
   TRY(check_limits(process));
   TRY(check_scheduling(process));
   if (process.capabilities) {
-    ASSIGN_OR_RETURN(out.capabilities, capability_masks(*process.capabilities));
-    if (!out.user_namespace) {  // inside a new one all are held
-      ASSIGN_OR_RETURN(const auto held, held_capabilities());
-      TRY(check_held(*out.capabilities, held));
+    std::uint64_t held = ~std::uint64_t{0};  // inside a new user namespace
+    if (!out.user_namespace) {
+      ASSIGN_OR_RETURN(held, held_capabilities());
     }
+    out.capabilities = capability_masks(*process.capabilities, held, out.warnings);
   }
+  if (!process.apparmor_profile.empty()) out.apparmor = kernel::has_apparmor();
+  if (!process.selinux_label.empty()) out.selinux = kernel::has_selinux();
   if (config.personality) {
     ASSIGN_OR_RETURN(out.personality, personality_value(*config.personality));
+  }
+  if (config.memory_policy) {
+    ASSIGN_OR_RETURN(out.memory_policy, memory_policy_call(*config.memory_policy));
   }
   if (config.seccomp) {
     ASSIGN_OR_RETURN(out.seccomp, cached_seccomp(*config.seccomp, seccomp_cache));
@@ -118,19 +123,20 @@ Result<> apply_limits(Fd proc, const PreparedProcess& prepared) {
                                           std::to_string(limit.hard));
   }
   TRY(apply_scheduling(process));
+  if (prepared.memory_policy) TRY(apply_memory_policy(*prepared.memory_policy));
   if (prepared.personality)
     TRY(sys::wrap("linux.personality", ::personality(*prepared.personality)));
   return {};
 }
 
-Result<> own_stdio(std::uint32_t uid) {
+Result<> own_stdio(std::uint32_t uid, std::uint32_t gid) {
   for (int number = 0; number < 3; ++number) {
     struct stat about {};
     if (::fstat(number, &about) != 0) continue;
     // /dev/null belongs to everyone; regular files and sockets are the caller's business.
     const bool terminal = S_ISCHR(about.st_mode) && major(about.st_rdev) != 1;
-    if (about.st_uid == uid || !(S_ISFIFO(about.st_mode) || terminal)) continue;
-    if (::fchown(number, uid, static_cast<gid_t>(-1)) == 0) continue;
+    if ((about.st_uid == uid && (terminal || about.st_gid == gid)) || !(S_ISFIFO(about.st_mode) || terminal)) continue;
+    if (::fchown(number, uid, terminal ? static_cast<gid_t>(-1) : gid) == 0) continue;
     // EINVAL, EPERM: the owner has no id in this user namespace; EROFS: the node is on a read-only file system.
     if (errno != EINVAL && errno != EPERM && errno != EROFS) return base::errno_error(errno, "fchown of standard stream");
   }
@@ -139,14 +145,15 @@ Result<> own_stdio(std::uint32_t uid) {
 
 namespace {
 
-Result<> set_labels(const FinalStep& step, const spec::Process& process) {
-  if (!process.apparmor_profile.empty()) {
+Result<> set_labels(const FinalStep& step, const PreparedProcess& prepared) {
+  const spec::Process& process = *prepared.process;
+  if (!process.apparmor_profile.empty() && prepared.apparmor) {
     auto own = kernel::write_at(step.proc, "self/attr/apparmor/exec", "exec " + process.apparmor_profile);
     if (!own && own.error().number == ENOENT)
       own = kernel::write_at(step.proc, "self/attr/exec", "exec " + process.apparmor_profile);
     TRY(std::move(own).with("process.apparmorProfile " + process.apparmor_profile));
   }
-  if (!process.selinux_label.empty())
+  if (!process.selinux_label.empty() && prepared.selinux)
     TRY(kernel::write_at(step.proc, "self/attr/exec", process.selinux_label).with("process.selinuxLabel"));
   return {};
 }
@@ -170,11 +177,13 @@ Result<> make_cwd(const std::string& cwd) {
   }
 }
 
-Result<> set_user(const spec::User& user, bool user_namespace) {
+Result<> set_user(const spec::User& user, const PreparedProcess& prepared) {
   const std::vector<gid_t> groups(user.additional_gids.begin(), user.additional_gids.end());
-  if (::setgroups(groups.size(), groups.data()) != 0) {
+  if (prepared.keep_groups) {
+    // The caller's own groups give rootless containers access to what only such a group may read.
+  } else if (::setgroups(groups.size(), groups.data()) != 0) {
     // user_namespaces(7): where setgroups is denied no group was asked for, the call is only our tidiness.
-    if (!(errno == EPERM && groups.empty() && user_namespace)) return base::errno_error(errno, "process.user.additionalGids");
+    if (!(errno == EPERM && groups.empty() && prepared.user_namespace)) return base::errno_error(errno, "process.user.additionalGids");
   }
   TRY(sys::wrap("process.user.gid", ::setresgid(user.gid, user.gid, user.gid)));
   TRY(sys::wrap("process.user.uid", ::setresuid(user.uid, user.uid, user.uid)));
@@ -191,23 +200,26 @@ Result<> become_user(const PreparedProcess& prepared, const FinalStep& step,
     if (!listener.valid()) return {};
     return on_listener(std::move(listener));
   };
-  TRY(set_labels(step, process));
+  TRY(set_labels(step, prepared));
   bool in_cwd = ::chdir(process.cwd.c_str()) == 0;
   if (!in_cwd && errno == ENOENT && step.make_cwd) {
     TRY(make_cwd(process.cwd));
     in_cwd = ::chdir(process.cwd.c_str()) == 0;
   }
   if (!in_cwd && errno != EACCES) return base::errno_error(errno, "process.cwd: chdir " + process.cwd);
-  TRY(own_stdio(process.user.uid));
+  if (in_cwd) TRY(check_cwd());  // before a filter may forbid to ask
+  TRY(own_stdio(process.user.uid, process.user.gid));
   if (prepared.capabilities) TRY(drop_bounding(*prepared.capabilities));
   // Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter, so it comes before the capabilities go.
   if (prepared.seccomp && !process.no_new_privileges) TRY(filter());
   TRY(sys::wrap("keepcaps", ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)));
-  TRY(set_user(process.user, prepared.user_namespace));
+  TRY(set_user(process.user, prepared));
   if (prepared.capabilities) TRY(set_capabilities(*prepared.capabilities));
   // A folder only the user may enter (a root-squashing network file system).
-  if (!in_cwd) TRY(sys::wrap("process.cwd: chdir " + process.cwd, ::chdir(process.cwd.c_str())));
-  TRY(check_cwd());
+  if (!in_cwd) {
+    TRY(sys::wrap("process.cwd: chdir " + process.cwd, ::chdir(process.cwd.c_str())));
+    TRY(check_cwd());
+  }
   if (process.no_new_privileges) {
     TRY(sys::wrap("process.noNewPrivileges", ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)));
     if (prepared.seccomp) TRY(filter());

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "runtime/linux/capabilities.h"
+#include "runtime/linux/memory_policy.h"
 #include "runtime/linux/seccomp.h"
 #include "runtime/spec/spec.h"
 
@@ -19,9 +20,13 @@ struct PreparedProcess {
   std::optional<CapabilityMasks> capabilities;   ///< absent = keep what the runtime has
   std::optional<SeccompFilter> seccomp;
   std::optional<std::uint32_t> personality;
+  std::optional<MemoryPolicyCall> memory_policy;
   unsigned preserve_fds = 0;                     ///< descriptors 3 … 2+N reach the program
   bool tiny_init = false;
+  std::vector<std::string> warnings;             ///< what was asked for and can't be given, although it is no error
   bool user_namespace = false;
+  bool apparmor = true, selinux = true;          ///< does this kernel have them
+  bool keep_groups = false;                      ///< annotation run.oci.keep_original_groups
 };
 
 /// Error naming what is unknown, contradictory or beyond our own rights.
@@ -44,7 +49,7 @@ base::Result<std::string> find_executable(const spec::Process& process);
 std::vector<std::string> final_environment(const spec::Process& process);
 
 /// Gives the user the descriptors 0 to 2, where they are pipes or terminals: else /dev/stdout could not be opened by him.
-base::Result<> own_stdio(std::uint32_t uid);
+base::Result<> own_stdio(std::uint32_t uid, std::uint32_t gid);
 
 /// Labels, cwd, user, capabilities, no_new_privs and seccomp, in the only order that works; nothing privileged works afterwards.
 /// Gives the seccomp listener when there is one.

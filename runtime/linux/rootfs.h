@@ -21,10 +21,14 @@ base::Result<base::UniqueFd> open_target(base::Fd root, const std::string& path,
 
 /// Device nodes, /dev links, and the terminal's /dev/console come from config.json and the defaults every container gets.
 struct DeviceChoice {
-  bool bind = false;  ///< mknod(2) is not allowed in a user namespace: clone the host's node instead
-  bool own_dev = false;  ///< /dev is the container's own mount: only then the defaults are made
+  bool bind = false;      ///< mknod(2) is not allowed in a user namespace: mount nodes made outside, or the host's own
+  bool defaults = false;  ///< also the defaults and links, unless the host's /dev is bound there
+  const std::vector<base::UniqueFd>* made = nullptr;  ///< of open_devices(); empty: clone the host's nodes
 };
 base::Result<> make_devices(base::Fd root, const spec::Config& config, const DeviceChoice& choice);
+/// The runtime's half for a new user namespace: a detached mount of a new node for each of the defaults and config.json's devices,
+/// owned by the mapped ids. Empty where the runtime itself may not make nodes.
+base::Result<std::vector<base::UniqueFd>> open_devices(const spec::Config& config);
 
 /// Hides `paths`: files behind the host's null device, folders behind one empty read-only tmpfs. Missing ones are skipped.
 base::Result<> mask_paths(base::Fd root, const std::vector<std::string>& paths, const std::string& label);

@@ -33,7 +33,7 @@ template <std::size_t n>
 Result<unsigned> look_up(const Word (&table)[n], const std::string& word, const char* property) {
   for (const Word& entry : table)
     if (entry.name == word) return entry.value;
-  return base::make_error(ErrorKind::invalid, std::string(property) + ": unknown '" + word + "'");
+  return base::make_error(ErrorKind::invalid, concat({property, ": unknown '", word, "'"}));
 }
 
 /// sched_setattr(2) of Linux 3.14, version 0.
@@ -44,6 +44,24 @@ struct SchedulerAttributes {
   std::uint32_t priority = 0;
   std::uint64_t runtime = 0, deadline = 0, period = 0;
 };
+
+/// sched(7): 1024 ns ≤ runtime ≤ deadline ≤ period < 2^63 ns. The kernel itself would only say "invalid argument".
+Result<> check_deadline(const spec::Scheduler& wanted) {
+  const auto wrong = [](std::string what) {
+    return base::make_error(ErrorKind::invalid, "process.scheduler: sched_setattr: `SCHED_DEADLINE` " + std::move(what));
+  };
+  constexpr std::uint64_t least = 1024, most = std::uint64_t{1} << 63;
+  if (!wanted.runtime) return wrong("requires `runtime`");
+  if (!wanted.deadline) return wrong("requires `deadline`");
+  const std::uint64_t runtime = *wanted.runtime, deadline = *wanted.deadline, period = wanted.period;
+  if (runtime == 0) return wrong("runtime must be greater than 0");
+  if (runtime < least || runtime >= most)
+    return wrong("runtime " + std::to_string(runtime) + " must be between " + std::to_string(least) + " and 2^63 ns");
+  if (runtime > deadline) return wrong("runtime " + std::to_string(runtime) + " must be <= deadline " + std::to_string(deadline));
+  if (period != 0 && deadline > period)
+    return wrong("deadline " + std::to_string(deadline) + " must be <= period " + std::to_string(period));
+  return {};
+}
 
 Result<SchedulerAttributes> attributes_of(const spec::Scheduler& wanted) {
   SchedulerAttributes out;
@@ -56,9 +74,10 @@ Result<SchedulerAttributes> attributes_of(const spec::Scheduler& wanted) {
     return base::make_error(ErrorKind::invalid, "process.scheduler.nice: must be -20 to 19");
   out.nice = wanted.nice;
   out.priority = static_cast<std::uint32_t>(wanted.priority);
-  out.runtime = wanted.runtime;
-  out.deadline = wanted.deadline;
+  out.runtime = wanted.runtime.value_or(0);
+  out.deadline = wanted.deadline.value_or(0);
   out.period = wanted.period;
+  if (wanted.policy == "SCHED_DEADLINE") TRY(check_deadline(wanted));
   return out;
 }
 

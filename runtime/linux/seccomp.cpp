@@ -179,6 +179,8 @@ Result<SeccompFilter> compile_seccomp(const spec::Seccomp& profile) {
   (void)::seccomp_attr_set(context.filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
   std::vector<NewerRule> newer;
   TRY(add_rules(context.filter, profile, default_action, newer, out.notifies));
+  // An agent that is named gets its descriptor, whether a rule asks it yet or not.
+  if (!profile.listener_path.empty()) out.notifies = true;
   ASSIGN_OR_RETURN(out.program, exported(context.filter));
   std::vector<std::string> names = profile.architectures;
   prepend_newer(out.program, newer, {.default_action = default_action, .architectures = std::move(names)});
@@ -201,6 +203,7 @@ std::string cache_key(const spec::Seccomp& profile) {
   key += std::to_string(version->major) + "." + std::to_string(version->minor) + "." + std::to_string(version->micro) + "\n";
   append(key, profile.default_action);
   append(key, profile.default_errno_ret ? std::to_string(*profile.default_errno_ret) : "-");
+  append(key, profile.listener_path.empty() ? "-" : "listener");
   for (const auto& name : profile.architectures) append(key, name);
   append(key, profile.flags ? "flags" : "no flags");
   if (profile.flags)
@@ -265,11 +268,21 @@ Result<SeccompFilter> cached_seccomp(const spec::Seccomp& profile, const std::st
   return filter;
 }
 
+Result<> check_syscall_names(const spec::Seccomp& profile) {
+  for (const auto& rule : profile.syscalls)
+    for (const std::string& name : rule.names)
+      if (::seccomp_syscall_resolve_name(name.c_str()) == __NR_SCMP_ERROR && !newer_syscall(name))
+        return base::make_error(ErrorKind::invalid, "linux.seccomp: unknown system call '" + name + "'");
+  return {};
+}
+
 Result<UniqueFd> load_seccomp(const SeccompFilter& filter) {
   sock_fprog program{};
   program.len = static_cast<unsigned short>(filter.program.size());
   program.filter = const_cast<sock_filter*>(filter.program.data());
-  const unsigned flags = filter.flags | (filter.notifies ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0U);
+  unsigned flags = filter.flags | (filter.notifies ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0U);
+  // seccomp(2): both can return a number, so the kernel wants to know which.
+  if (filter.notifies && flags & SECCOMP_FILTER_FLAG_TSYNC) flags |= SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
   ASSIGN_OR_RETURN(const long listener,
                    sys::wrap("linux.seccomp: loading", ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program)));
   return UniqueFd(filter.notifies ? static_cast<int>(listener) : -1);

@@ -27,6 +27,10 @@ base::Result<SeccompFilter> compile_seccomp(const spec::Seccomp& profile);
 /// The cache is best effort: nothing about it fails a start.
 base::Result<SeccompFilter> cached_seccomp(const spec::Seccomp& profile, const std::string& folder);
 
+/// Error naming the first system call that neither libseccomp nor we know. (A profile for newer kernels names such ones: they
+/// are left to the default action.)
+base::Result<> check_syscall_names(const spec::Seccomp& profile);
+
 /// Loads it into the calling process; gives the listener when the filter notifies. Needs no_new_privs or CAP_SYS_ADMIN.
 base::Result<base::UniqueFd> load_seccomp(const SeccompFilter& filter);
 

@@ -1,14 +1,18 @@
 #include "runtime/oci/destroy.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
 
-#include "base/log.h"
 #include "base/sys.h"
 #include "runtime/linux/cgroup.h"
 #include "runtime/linux/hooks.h"
+#include "runtime/oci/launch.h"
+#include "runtime/oci/logging.h"
 
 namespace runtime::oci {
 
@@ -18,11 +22,21 @@ namespace sys = base::sys;
 
 namespace {
 
+/// Somebody may have moved init into another, frozen v1 cgroup, where a SIGKILL waits for ever; ours is thawed.
+void bring_home(const ContainerRecord& record) {
+  for (const auto& path : record.cgroup_paths)
+    if (::access((path + "/freezer.state").c_str(), F_OK) == 0)
+      (void)!sys::write_file(path + "/cgroup.procs", std::to_string(record.pid)).has_value();
+}
+
 /// Kills what is left and waits until init is gone, so that its cgroups are empty.
 Result<> kill_all(const ContainerRecord& record) {
   auto pidfd = sys::pidfd_open(record.pid);
   const bool alive = process_start_time(record.pid) == record.start_time && record.start_time != 0;
-  if (pidfd && alive) (void)sys::pidfd_send_signal(pidfd->borrow(), SIGKILL).has_value();
+  if (pidfd && alive) {
+    (void)sys::pidfd_send_signal(pidfd->borrow(), SIGKILL).has_value();
+    bring_home(record);
+  }
   // Without a pid namespace of its own init's end leaves the rest running.
   auto rest = signal_cgroup(record.cgroup_paths, SIGKILL);
   if (pidfd && alive) {
@@ -47,6 +61,22 @@ std::vector<std::string> planned_cgroups(const StateDir& dir, const std::string&
 
 }  // namespace
 
+Result<std::uint64_t> mount_id(base::Fd file) {
+  struct statx about {};
+  if (::statx(file.number(), "", AT_EMPTY_PATH, STATX_MNT_ID, &about) != 0) return base::errno_error(errno, "statx");
+  return about.stx_mnt_id;
+}
+
+Result<> detach_root(const ContainerRecord& record) {
+  if (record.root_mount == 0) return {};
+  const auto top = sys::open(record.rootfs, O_PATH | O_DIRECTORY);
+  if (!top) return {};
+  ASSIGN_OR_RETURN(const std::uint64_t found, mount_id(top->borrow()));
+  if (found != record.root_mount) return {};  // never attached, or gone already
+  TRY(sys::wrap("unmounting " + record.rootfs, ::umount2(record.rootfs.c_str(), MNT_DETACH)));
+  return {};
+}
+
 Result<> destroy(const std::string& root, const std::string& id, Force force) {
   ASSIGN_OR_RETURN(const auto dir, StateDir::open(root, id));
   auto record = dir.load();
@@ -67,14 +97,16 @@ Result<> destroy(const std::string& root, const std::string& id, Force force) {
   const bool own_pid_namespace = std::ranges::find(record->namespaces, "pid") != record->namespaces.end();
   Result<> first;
   if (status != Status::stopped || !own_pid_namespace) first = kill_all(*record);
+  auto detached = detach_root(*record);
+  if (first && !detached) first = std::move(detached);
   auto gone = remove_cgroup(record->cgroup_paths);
   if (first && !gone) first = std::move(gone);
   auto removed = dir.remove();
   if (first && !removed) first = std::move(removed);
-  // config.md: a failing poststop hook is worth a warning.
+  // config.md: a failing poststop hook is worth a warning, and the others run all the same.
   if (config && !config->hooks.poststop.empty())
-    if (auto done = run_hooks(config->hooks.poststop, state_json(*record, Status::stopped, 0), "poststop"); !done)
-      base::log::warning("runtime", done.error().text());
+    for (const auto& error : run_all_hooks(config->hooks.poststop, hook_run(*record, Status::stopped), "poststop"))
+      report_warning(error);
   return first;
 }
 

@@ -17,6 +17,7 @@
 #include "runtime/linux/text.h"
 #include "runtime/oci/foreground.h"
 #include "runtime/oci/launch.h"
+#include "runtime/oci/logging.h"
 #include "runtime/oci/verbs.h"
 #include "runtime/spec/json.h"
 
@@ -55,6 +56,10 @@ void add_capabilities(const std::vector<std::string>& names, std::optional<spec:
   for (const auto& name : names)
     for (auto* set : {&into->bounding, &into->effective, &into->permitted})
       if (std::ranges::find(*set, name) == set->end()) set->push_back(name);
+  // Where the container hands capabilities on across an execve, the new one is handed on too.
+  if (into->inheritable.empty()) return;
+  for (const auto& name : names)
+    if (std::ranges::find(into->ambient, name) == into->ambient.end()) into->ambient.push_back(name);
 }
 
 /// The container's own process, changed by the flags; or the whole of --process.
@@ -96,6 +101,7 @@ Result<std::vector<std::string>> wanted_cgroups(const Arguments& arguments, cons
   for (const auto& choice : arguments.values("cgroup")) {
     const std::size_t colon = choice.find(':');
     const std::string below = colon == std::string::npos ? choice : choice.substr(colon + 1);
+    bool found = false;
     if (("/" + below + "/").find("/../") != std::string::npos) return invalid("--cgroup: '..' is not allowed");
     for (auto& path : paths) {
       bool fits = colon == std::string::npos;
@@ -105,8 +111,15 @@ Result<std::vector<std::string>> wanted_cgroups(const Arguments& arguments, cons
               std::ranges::find(hierarchy.controllers, name) != hierarchy.controllers.end())
             fits = true;
         });
-      if (fits && !below.empty() && below != "/") path += (below.starts_with('/') ? "" : "/") + below;
+      if (!fits || below.empty() || below == "/") continue;
+      const std::string folder = path + (below.starts_with('/') ? "" : "/") + below;
+      // A v1 folder may be there for one controller only; in the other hierarchies the container's own is meant.
+      const bool there = ::access(folder.c_str(), F_OK) == 0;
+      found = found || there;
+      if (there) path = folder;
     }
+    if (!found && !below.empty() && below != "/")
+      return base::make_error(ErrorKind::not_found, "--cgroup: the container has no cgroup '" + below + "'");
   }
   return paths;
 }
@@ -155,6 +168,8 @@ Result<> prepare(const Global& global, const Arguments& arguments, Exec& exec) {
   context.id = id;
   context.process = &exec.process;
   ASSIGN_OR_RETURN(context.prepared, prepare_process(exec.process, exec.config.linux_, seccomp_cache(global.root)));
+  for (const auto& text : context.prepared.warnings) report_warning(base::make_error(ErrorKind::unsupported, text));
+  context.prepared.keep_groups = exec.config.annotations.contains("run.oci.keep_original_groups");
   ASSIGN_OR_RETURN(const auto preserve, arguments.number("preserve-fds"));
   context.prepared.preserve_fds = static_cast<unsigned>(std::clamp<std::int64_t>(preserve.value_or(0), 0, 65536));
   context.namespaces = joined_namespaces(exec.record);

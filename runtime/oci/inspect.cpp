@@ -1,5 +1,4 @@
 // list, ps, spec, features, init, refused verbs.
-#include <dirent.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,11 +31,7 @@ struct Listed {
 
 std::vector<Listed> all_containers(const std::string& root) {
   std::vector<Listed> out;
-  DIR* folder = ::opendir(root.c_str());
-  if (!folder) return out;
-  while (const dirent* entry = ::readdir(folder)) {
-    const std::string id = entry->d_name;
-    if (id.starts_with(".")) continue;
+  for (const auto& id : StateDir::all(root)) {
     auto dir = StateDir::open(root, id);
     if (!dir) continue;
     auto record = dir->load();
@@ -44,8 +39,6 @@ std::vector<Listed> all_containers(const std::string& root) {
     const Status status = current_status(*dir, *record);
     out.push_back({*std::move(record), status});
   }
-  ::closedir(folder);
-  std::ranges::sort(out, {}, [](const Listed& item) { return item.record.id; });
   return out;
 }
 
@@ -156,6 +149,10 @@ Result<int> verb_spec(const Global&, const Arguments& arguments) {
   process.no_new_privileges = true;
   process.oom_score_adj.reset();
   process.user.additional_gids.clear();
+  process.capabilities.emplace();
+  for (auto* set : {&process.capabilities->bounding, &process.capabilities->effective, &process.capabilities->permitted})
+    *set = {"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"};
+  process.rlimits = {{.type = "RLIMIT_NOFILE", .soft = 1024, .hard = 1024}};
   auto& linux_object = config.linux_;
   linux_object.namespaces = spec::docker::namespaces(true);
   linux_object.seccomp.reset();

@@ -1,8 +1,10 @@
 #include "runtime/oci/launch.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,10 +12,12 @@
 #include <csignal>
 #include <cstdlib>
 
-#include "base/log.h"
 #include "base/sys.h"
 #include "runtime/linux/hooks.h"
 #include "runtime/linux/kernel.h"
+#include "runtime/linux/rootfs.h"
+#include "runtime/oci/destroy.h"
+#include "runtime/oci/logging.h"
 #include "runtime/spec/json.h"
 
 namespace runtime::oci {
@@ -24,7 +28,23 @@ using base::Result;
 using base::UniqueFd;
 namespace sys = base::sys;
 
+std::vector<int> inherited_descriptors() {
+  std::vector<int> out;
+  DIR* folder = ::opendir("/proc/self/fd");
+  if (!folder) return out;
+  while (const dirent* entry = ::readdir(folder))
+    if (const int fd = std::atoi(entry->d_name); fd > 2 && fd != ::dirfd(folder)) out.push_back(fd);
+  ::closedir(folder);
+  return out;
+}
+
 std::string seccomp_cache(const std::string& root) { return root + "/.cache/seccomp"; }
+
+HookRun hook_run(const ContainerRecord& record, Status status) {
+  return {.state = state_json(record, status, status == Status::stopped ? 0 : record.pid),
+          .working_dir = ::access(record.bundle.c_str(), X_OK) == 0 ? record.bundle : std::string(),
+          .annotations = &record.annotations};
+}
 
 namespace {
 
@@ -37,12 +57,26 @@ Result<std::string> absolute(const std::string& path) {
 /// What is honoured nowhere else is refused here, by name.
 Result<> refuse_unsupported(const spec::Config& config) {
   const auto refuse = [](const char* what) { return base::make_error(ErrorKind::unsupported, what); };
-  if (!config.process) return base::make_error(ErrorKind::invalid, "process: missing");
+  if (config.linux_.seccomp && config.annotations.contains("run.oci.seccomp_fail_unknown_syscall"))
+    TRY(check_syscall_names(*config.linux_.seccomp));
   if (config.linux_.intel_rdt) return refuse("linux.intelRdt: not supported");
   if (!config.linux_.net_devices.empty()) return refuse("linux.netDevices: not supported");
   if (!config.linux_.rootfs_propagation.empty() && !propagation_flags(config.linux_.rootfs_propagation))
     return base::make_error(ErrorKind::invalid, "linux.rootfsPropagation: unknown '" + config.linux_.rootfs_propagation + "'");
   return {};
+}
+
+/// Labels without their security module have nothing to protect with; whoever asked for them is told.
+void warn_about_labels(spec::Config& config) {
+  const auto warn = [](const char* property, const char* module) {
+    report_warning(base::make_error(ErrorKind::unsupported, std::string(property) + ": this kernel runs without " + module + ", ignoring it"));
+  };
+  if (!config.process->apparmor_profile.empty() && !kernel::has_apparmor()) warn("process.apparmorProfile", "AppArmor");
+  if (config.process->selinux_label.empty() && config.linux_.mount_label.empty()) return;
+  if (kernel::has_selinux()) return;
+  if (!config.process->selinux_label.empty()) warn("process.selinuxLabel", "SELinux");
+  if (!config.linux_.mount_label.empty()) warn("linux.mountLabel", "SELinux");
+  config.linux_.mount_label.clear();
 }
 
 Result<UniqueFd> detached_root(const spec::Config& config, const CreateOptions& options, const std::string& bundle) {
@@ -63,11 +97,21 @@ Result<> Launched::prepare(const CreateOptions& options) {
   context_ = std::make_unique<InitContext>();
   InitContext& context = *context_;
   TRY(refuse_unsupported(*config_));
+  if (!config_->process) {
+    // config.md: only start needs one.
+    if (!options.wait_for_start) return base::make_error(ErrorKind::invalid, "process: missing");
+    context.without_process = true;
+    config_->process.emplace().args = {"/"};
+  }
   context.config = config_.get();
   context.id = options.id;
   context.bundle = bundle;
   context.pivot = !options.no_pivot;
   context.new_keyring = !options.no_new_keyring;
+  context.own_mounts = std::ranges::any_of(config_->linux_.namespaces, [](const auto& space) { return space.type == "mount"; });
+  // A shared mount namespace can't be given another root: a chroot is all there is.
+  if (!context.own_mounts) context.pivot = false;
+  warn_about_labels(*config_);
   context.hooks_before_pivot = !config_->hooks.prestart.empty() || !config_->hooks.create_runtime.empty();
   ASSIGN_OR_RETURN(context.namespaces, plan_namespaces(*config_));
   ASSIGN_OR_RETURN(context.mounts, plan_mounts(*config_));
@@ -76,6 +120,8 @@ Result<> Launched::prepare(const CreateOptions& options) {
   if (options.listen_fds > 0)
     for (const auto& variable : {"LISTEN_FDS=" + std::to_string(options.listen_fds), std::string("LISTEN_PID=1")})
       config_->process->env.push_back(variable);
+  for (const auto& warning : context.process.warnings) report_warning(base::make_error(ErrorKind::unsupported, warning));
+  context.process.keep_groups = config_->annotations.contains("run.oci.keep_original_groups");
   context.process.tiny_init = options.tiny_init;
   context.map_ids = context.namespaces.is_new(CLONE_NEWUSER);
   ASSIGN_OR_RETURN(context.cgroups, cgroup_host());
@@ -88,23 +134,45 @@ Result<> Launched::prepare(const CreateOptions& options) {
   record_.annotations = config_->annotations;
   record_.created = now_text();
   record_.owner = ::geteuid();
-  record_.no_pivot = options.no_pivot;
+  record_.no_pivot = !context.pivot;
   for (const auto& space : config_->linux_.namespaces) record_.namespaces.push_back(space.type);
 
   ASSIGN_OR_RETURN(state_, StateDir::create(options.root, options.id));
   return state_.save_config(text);
 }
 
+/// Hooks that run before pivot_root look for the mounts below the root's path; without a mount namespace they stay there.
+Result<> Launched::place_root(const CreateOptions& options) {
+  InitContext& context = *context_;
+  const bool looked_at = context.hooks_before_pivot || !config_->hooks.create_container.empty();
+  struct stat about {};
+  const bool folder = options.rootfs_fd < 0 && ::stat(record_.rootfs.c_str(), &about) == 0 && S_ISDIR(about.st_mode);
+  if (context.own_mounts) {
+    if (looked_at && folder) context.root_place = record_.rootfs;
+    return {};
+  }
+  if (!folder) return base::make_error(ErrorKind::invalid, "linux.namespaces: without a mount namespace the root must be a folder");
+  context.root_place = record_.rootfs;
+  ASSIGN_OR_RETURN(record_.root_mount, mount_id(context.root.borrow()));
+  return {};
+}
+
 Result<> Launched::prepare_files(const CreateOptions& options) {
   InitContext& context = *context_;
-  const spec::Resources resources = config_->linux_.resources.value_or(spec::Resources{});
-  ASSIGN_OR_RETURN(const auto plan, plan_cgroup(context.cgroups, record_.cgroup_path, resources));
-  ASSIGN_OR_RETURN(cgroup_, ScopedCgroup::make(plan, resources));
-  record_.cgroup_paths = cgroup_.paths();
+  if (options.with_cgroups) {
+    const spec::Resources resources = config_->linux_.resources.value_or(spec::Resources{});
+    ASSIGN_OR_RETURN(const auto plan, plan_cgroup(context.cgroups, record_.cgroup_path, resources));
+    ASSIGN_OR_RETURN(cgroup_, ScopedCgroup::make(plan, resources));
+    record_.cgroup_paths = cgroup_.paths();
+  }
   context.tasks = &cgroup_.tasks();
   ASSIGN_OR_RETURN(context.root, detached_root(*config_, options, context.bundle));
+  TRY(place_root(options));
+  if (context.namespaces.is_new(CLONE_NEWUSER)) {
+    ASSIGN_OR_RETURN(context.devices, open_devices(*config_));
+  }
   ASSIGN_OR_RETURN(context.sources,
-                   open_sources(*config_, context.mounts, context.cgroups, record_.cgroup_path,
+                   open_sources(context.mounts, context.cgroups, record_.cgroup_path,
                                 {.bundle = context.bundle, .new_cgroup_namespace = context.namespaces.new_cgroup,
                                  .uid_mappings = &config_->linux_.uid_mappings,
                                  .gid_mappings = &config_->linux_.gid_mappings}));
@@ -177,6 +245,8 @@ void Launched::become_init(UniqueFd sync) {
 
 Result<> Launched::start_init(const CreateOptions& options) {
   InitContext& context = *context_;
+  for (const int fd : options.inherited)
+    if (fd >= static_cast<int>(3 + context.process.preserve_fds)) context.inherited.push_back(fd);
   ASSIGN_OR_RETURN(auto ends, sys::socketpair(SOCK_SEQPACKET));
   // Nobody who shares a namespace with init may look into it before it is the program (CVE-2016-9962).
   TRY(sys::wrap("prctl", ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)));
@@ -189,6 +259,7 @@ Result<> Launched::start_init(const CreateOptions& options) {
   ASSIGN_OR_RETURN(auto child, context.user_joined ? clone_in_joined_user(context.namespaces, clone) : kernel::clone3(clone));
   if (child.pid == 0) {
     ends.first.reset();
+    cgroup_.close_unified();
     become_init(std::move(ends.second));
   }
   armed_ = true;
@@ -219,9 +290,9 @@ Result<> Launched::converse(const CreateOptions& options) {
   TRY(state_.save(record_));
   if (context.hooks_before_pivot) {
     TRY(sync_.expect(SyncType::at_pivot));
-    const std::string state = state_json(record_, Status::creating, record_.pid);
-    TRY(run_hooks(config_->hooks.prestart, state, "prestart"));
-    TRY(run_hooks(config_->hooks.create_runtime, state, "createRuntime"));
+    // prestart hooks are older than the status "creating": they expect what runtime-spec 1.0.0 gave them.
+    TRY(run_hooks(config_->hooks.prestart, hook_run(record_, Status::created), "prestart"));
+    TRY(run_hooks(config_->hooks.create_runtime, hook_run(record_, Status::creating), "createRuntime"));
     TRY(sync_.send(SyncType::go));
   }
   ASSIGN_OR_RETURN(auto ready, sync_.expect(SyncType::ready));
@@ -250,6 +321,7 @@ Launched::~Launched() {
 
 void Launched::kill_init() {
   (void)base::sys::pidfd_send_signal(pidfd_.borrow(), SIGKILL).has_value();
+  (void)detach_root(record_).has_value();
   // The cgroups can only go once it left them. With CLONE_PARENT our caller reaps it, but its end is seen here too.
   pollfd wait{.fd = pidfd_.number(), .events = POLLIN, .revents = 0};
   while (::poll(&wait, 1, 5000) < 0 && errno == EINTR) {
@@ -273,10 +345,13 @@ Result<> wait_for_exec(const SyncSocket& sync) {
 
 Result<> Launched::finish() {
   TRY(wait_for_exec(sync_));
-  // config.md: a failing poststart hook is worth a warning, the container goes on.
-  if (auto done = run_hooks(config_->hooks.poststart, state_json(record_, Status::running, record_.pid), "poststart"); !done)
-    base::log::warning("runtime", done.error().text());
-  return {};
+  auto done = run_hooks(config_->hooks.poststart, hook_run(record_, Status::running), "poststart");
+  if (done) return {};
+  // config.md, "Lifecycle": the container stops, and goes on with its deletion and the poststop hooks.
+  kill_init();
+  for (const auto& error : run_all_hooks(config_->hooks.poststop, hook_run(record_, Status::stopped), "poststop"))
+    report_warning(error);
+  return done;
 }
 
 }  // namespace runtime::oci

@@ -5,6 +5,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "runtime/linux/cgroup.h"
+#include "runtime/linux/hooks.h"
 #include "runtime/linux/init.h"
 #include "runtime/oci/state.h"
 
@@ -12,12 +13,17 @@ namespace runtime::oci {
 
 struct CreateOptions {
   std::string root, id, bundle = ".", config_file, console_socket, pid_file;
+  bool with_cgroups = true;
   bool no_pivot = false, no_new_keyring = false, tiny_init = false;
   bool wait_for_start = false;   ///< create: the program runs only after `start`
   bool child_of_caller = false;  ///< create, run --detach: our caller reaps init
   unsigned preserve_fds = 0, listen_fds = 0;
   int rootfs_fd = -1;
+  std::vector<int> inherited;    ///< see inherited_descriptors()
 };
+
+/// The descriptors from 3 on that this process has now: called before it opens any itself.
+std::vector<int> inherited_descriptors();
 
 /// A container whose init stands ready: in its namespaces and cgroups, its root built, its state saved. Destroying it before
 /// commit() kills init and removes everything that was made for it.
@@ -47,6 +53,7 @@ class Launched {
  private:
   Launched() = default;
   base::Result<> prepare(const CreateOptions& options);
+  base::Result<> place_root(const CreateOptions& options);
   base::Result<> prepare_files(const CreateOptions& options);
   base::Result<> start_init(const CreateOptions& options);
   [[noreturn]] void become_init(base::UniqueFd sync);
@@ -65,6 +72,9 @@ class Launched {
 
 /// Waits until execve happened on the other end of `sync`: the end of the stream after `started`. Errors are the program's.
 base::Result<> wait_for_exec(const SyncSocket& sync);
+
+/// What hooks of the host's side get: the state as `status`, and the bundle as working directory.
+HookRun hook_run(const ContainerRecord& record, Status status);
 
 /// Where compiled seccomp filters are kept.
 std::string seccomp_cache(const std::string& root);

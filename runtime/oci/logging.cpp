@@ -43,15 +43,21 @@ Result<> configure_log(const LogOptions& options) {
   return {};
 }
 
-void report_error(const base::Error& error) {
-  const std::string text = error.text();
-  // Plain write(2), outside the fault sweep: it is the sweep's own witness.
+namespace {
+
+/// Plain write(2), outside the fault sweep: it is the sweep's own witness.
+void report(const char* level, const char* mark, const std::string& text) {
   const auto write_line = [](int fd, const std::string& line) {
     [[maybe_unused]] const ssize_t count = ::write(fd, line.data(), line.size());
   };
-  write_line(2, "compose-runtime: " + text + "\n");
-  if (the_log.file.valid()) write_line(the_log.file.number(), log_line(the_log.format, "error", text, now_text()));
+  write_line(2, "compose-runtime: " + (mark + text) + "\n");
+  if (the_log.file.valid()) write_line(the_log.file.number(), log_line(the_log.format, level, text, now_text()));
 }
+
+}  // namespace
+
+void report_error(const base::Error& error) { report("error", "", error.text()); }
+void report_warning(const base::Error& error) { report("warning", "warning: ", error.text()); }
 
 void ensure_standard_streams() {
   while (true) {

@@ -15,6 +15,9 @@ base::Result<> configure_log(const LogOptions& options);
 /// One line on stderr, and one in --log in runc's format, which containerd and Podman's conmon read back.
 void report_error(const base::Error& error);
 
+/// The same for what went wrong without consequence, at level warning.
+void report_warning(const base::Error& error);
+
 /// Opens /dev/null for whichever of 0, 1, 2 our caller left closed.
 void ensure_standard_streams();
 

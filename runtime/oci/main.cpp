@@ -24,7 +24,7 @@ constexpr Flag global_flags[] = {
     {0, "log-level", "LEVEL", "error, warning, info or debug"},
     {0, "debug", "", "log more"},
     {0, "systemd-cgroup", "", "refused: cgroups are made directly"},
-    {0, "cgroup-manager", "NAME", "cgroupfs (the only one)"},
+    {0, "cgroup-manager", "NAME", "cgroupfs, or disabled: no cgroups and no limits"},
     {0, "rootless", "BOOL", "accepted: found out by itself"},
     {'v', "version", "", "print the version"},
     {'h', "help", "", "print this"},
@@ -41,7 +41,7 @@ std::string usage() {
     out += line + std::string(verb.help) + "\n";
   }
   return out + "\nFlags:\n" + help_of(global_flags) +
-         "\nExit status: 0 done · 1 error · run and exec: the program's code, 128 + signal, 127 not found, 126 not executable, 125 error\n";
+         "\nExit status: 0 done · 1 error · run and exec: the program's code, 128 + signal, 127 not found, 126 not executable; exec: 255 error\n";
 }
 
 std::string usage_of(const Verb& verb) {
@@ -69,16 +69,20 @@ base::Result<Global> read_global(const Arguments& arguments) {
   }
   global.debug = arguments.has("debug");
   if (arguments.has("systemd-cgroup")) return base::make_error(base::ErrorKind::unsupported, "--systemd-cgroup: not supported; cgroups are made directly (cgroupfs)");
-  if (const auto manager = arguments.value("cgroup-manager"); !manager.empty() && manager != "cgroupfs")
-    return base::make_error(base::ErrorKind::unsupported, "--cgroup-manager: only cgroupfs is supported");
+  const auto manager = arguments.value("cgroup-manager");
+  if (manager == "disabled")
+    global.cgroups = CgroupManager::disabled;
+  else if (!manager.empty() && manager != "cgroupfs")
+    return base::make_error(base::ErrorKind::unsupported, "--cgroup-manager: '" + manager + "' is not cgroupfs or disabled");
   return global;
 }
 
-/// What an unexpected end of the command means to the shell: Docker's convention for commands that run programs.
-int default_code(std::string_view verb) { return verb == "run" || verb == "exec" ? 125 : 1; }
+/// Exit codes of failures of our own are runc's: exec keeps clear of the program's.
+int default_code(std::string_view verb) { return verb == "exec" ? 255 : 1; }
 
 base::Result<int> run_verb(const Verb& verb, const Global& global, std::span<const std::string> words) {
-  if (std::ranges::find(words, std::string("--help")) != words.end() && !verb.stop_at_positional) {
+  const bool help_first = !words.empty() && (words.front() == "--help" || words.front() == "-h");
+  if (help_first || (std::ranges::find(words, std::string("--help")) != words.end() && !verb.stop_at_positional)) {
     TRY(print(usage_of(verb)));
     return 0;
   }

@@ -7,13 +7,13 @@
 #include <csignal>
 #include <cstdlib>
 
-#include "base/log.h"
 #include "base/sys.h"
 #include "runtime/linux/hooks.h"
 #include "runtime/linux/tty.h"
 #include "runtime/oci/destroy.h"
 #include "runtime/oci/foreground.h"
 #include "runtime/oci/launch.h"
+#include "runtime/oci/logging.h"
 #include "runtime/oci/verbs.h"
 
 namespace runtime::oci {
@@ -27,6 +27,8 @@ namespace {
 Result<CreateOptions> create_options(const Global& global, const Arguments& arguments) {
   CreateOptions options;
   options.root = global.root;
+  options.inherited = inherited_descriptors();
+  options.with_cgroups = global.cgroups != CgroupManager::disabled;
   options.id = arguments.positional.front();
   if (arguments.has("bundle")) options.bundle = arguments.value("bundle");
   options.config_file = arguments.value("config");
@@ -90,10 +92,11 @@ Result<int> verb_start(const Global& global, const Arguments& arguments) {
   TRY(sys::unlink(dir.start_socket()));
   TRY(wait_for_exec(SyncSocket(std::move(connection))));
   ASSIGN_OR_RETURN(const auto config, dir.load_config());
-  // config.md: a failing poststart hook is worth a warning, the container goes on.
-  if (auto done = run_hooks(config.hooks.poststart, state_json(record, Status::running, record.pid), "poststart"); !done)
-    base::log::warning("runtime", done.error().text());
-  return 0;
+  auto done = run_hooks(config.hooks.poststart, hook_run(record, Status::running), "poststart");
+  if (done) return 0;
+  // config.md, "Lifecycle": a failing poststart hook stops the container, which is then deleted.
+  if (auto gone = destroy(global.root, id, Force::yes); !gone) report_warning(gone.error());
+  return std::move(done).error();
 }
 
 }  // namespace runtime::oci

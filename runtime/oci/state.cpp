@@ -1,5 +1,6 @@
 #include "runtime/oci/state.h"
 
+#include <dirent.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,7 +55,7 @@ std::string to_json(const ContainerRecord& record) {
     out.member("created", record.created).member("cgroupPath", record.cgroup_path);
     out.member("cgroupPaths", record.cgroup_paths).member("namespaces", record.namespaces);
     out.member("annotations", record.annotations).member("owner", record.owner);
-    out.member("noPivot", record.no_pivot);
+    out.member("noPivot", record.no_pivot).member("rootMount", record.root_mount);
   });
   return out.take();
 }
@@ -75,8 +76,9 @@ Result<> check_id(const std::string& id) {
   const auto fits = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '+' || c == '-' || c == '.';
   };
-  if (id.empty() || id.size() > 1024 || id == "." || id == ".." || !std::ranges::all_of(id, fits))
-    return base::make_error(ErrorKind::invalid, "invalid container id '" + id + "': letters, digits, _ + - . only");
+  // A dot at the start is for folders that are no container's.
+  if (id.empty() || id.size() > 1024 || id.starts_with('.') || !std::ranges::all_of(id, fits))
+    return base::make_error(ErrorKind::invalid, "invalid container ID '" + id + "': invalid character or length; letters, digits, _ + - . only, no dot first");
   return {};
 }
 
@@ -104,6 +106,17 @@ Result<StateDir> StateDir::create(const std::string& root, const std::string& id
   }
   dir.owned_ = true;
   return dir;
+}
+
+std::vector<std::string> StateDir::all(const std::string& root) {
+  std::vector<std::string> out;
+  DIR* folder = ::opendir(root.c_str());
+  if (!folder) return out;
+  while (const dirent* entry = ::readdir(folder))
+    if (entry->d_name[0] != '.') out.emplace_back(entry->d_name);
+  ::closedir(folder);
+  std::ranges::sort(out);
+  return out;
 }
 
 Result<StateDir> StateDir::open(const std::string& root, const std::string& id) {

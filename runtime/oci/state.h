@@ -27,6 +27,7 @@ struct ContainerRecord {
   std::map<std::string, std::string> annotations;
   std::uint32_t owner = 0;
   bool no_pivot = false;                     ///< its root is a chroot: `exec` must enter it too
+  std::uint64_t root_mount = 0;              ///< id of its root's mount in the host's mount namespace; 0 = it has its own
 };
 
 /// The specification's state object, as `state` prints it and hooks get it.
@@ -43,6 +44,8 @@ class StateDir {
  public:
   /// Makes ROOT/ID. Error exists when the id is taken. Removed again by the destructor unless commit() is called.
   static base::Result<StateDir> create(const std::string& root, const std::string& id);
+  /// The ids below ROOT, sorted, those being created included.
+  static std::vector<std::string> all(const std::string& root);
   /// Error not_found: container "ID" does not exist.
   static base::Result<StateDir> open(const std::string& root, const std::string& id);
   StateDir() = default;

@@ -26,6 +26,7 @@ base::Result<ContainerRecord> parse_record(std::string_view text) {
   from.read("annotations", record.annotations);
   from.read("owner", record.owner);
   from.read("noPivot", record.no_pivot);
+  from.read("rootMount", record.root_mount);
   if (mistakes.first) return std::move(*mistakes.first);
   return record;
 }

@@ -47,8 +47,10 @@ constexpr Flag exec_flags[] = {
     {0, "cgroup", "PATH", "cgroup below the container's own"},
     {0, "ignore-paused", "", "also in a paused container"},
 };
-constexpr Flag kill_flags[] = {{'a', "all", "", "every process of the container"}};
-constexpr Flag delete_flags[] = {{'f', "force", "", "kill it first; a missing container is success"}};
+constexpr Flag kill_flags[] = {{'a', "all", "", "every process of the container"},
+                               {'r', "regex", "", "ID is an extended regular expression"}};
+constexpr Flag delete_flags[] = {{'f', "force", "", "kill it first; a missing container is success"},
+                                 {'r', "regex", "", "ID is an extended regular expression"}};
 constexpr Flag list_flags[] = {{'f', "format", "table|json", "output format"}, {'q', "quiet", "", "ids only"}};
 constexpr Flag ps_flags[] = {{'f', "format", "table|json", "output format"}};
 constexpr Flag update_flags[] = {

@@ -9,9 +9,16 @@
 
 namespace runtime::oci {
 
+/// Who makes cgroups and writes limits.
+enum class CgroupManager : unsigned char {
+  direct,    ///< this program (cgroupfs)
+  disabled,  ///< nobody: the container stays in its caller's cgroups and has no limits
+};
+
 /// The flags before the verb.
 struct Global {
   std::string root;
+  CgroupManager cgroups = CgroupManager::direct;
   bool debug = false;
 };
 

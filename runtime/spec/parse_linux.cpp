@@ -100,6 +100,7 @@ void read_devices(const Object& from, std::vector<Device>& into) {
     if (item.type != "p" && (!device.has("major") || !device.has("minor")))
       device.mistake("major", "major and minor are required for type " + item.type);
     if (item.type == "u") item.type = "c";
+    while (item.path.size() > 1 && item.path.ends_with('/')) item.path.pop_back();
   });
 }
 
@@ -114,6 +115,12 @@ void read_misc(const Object& from, Linux& into) {
     auto& item = into.personality.emplace();
     personality.require("domain", item.domain);
     personality.read("flags", item.flags);
+  });
+  from.object("memoryPolicy", [&](const Object& policy) {
+    auto& item = into.memory_policy.emplace();
+    policy.require("mode", item.mode);
+    policy.read("nodes", item.nodes);
+    policy.read("flags", item.flags);
   });
   from.entries("timeOffsets", [&](const std::string& clock, const Object& offset) {
     auto& item = into.time_offsets[clock];

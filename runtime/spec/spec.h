@@ -38,7 +38,8 @@ struct Scheduler {
   std::string policy;  ///< "SCHED_OTHER" …
   int nice = 0, priority = 0;
   std::vector<std::string> flags;
-  std::uint64_t runtime = 0, deadline = 0, period = 0;
+  std::optional<std::uint64_t> runtime, deadline;
+  std::uint64_t period = 0;
 };
 
 struct IoPriority {
@@ -79,7 +80,8 @@ struct Mount {
 
 struct Hook {
   std::string path;
-  std::vector<std::string> args, env;
+  std::vector<std::string> args;
+  std::optional<std::vector<std::string>> env;  ///< absent = the runtime's own
   std::optional<int> timeout_s;
 };
 
@@ -204,6 +206,12 @@ struct IntelRdt {
   std::string clos_id, l3_cache_schema, mem_bw_schema;
 };
 
+/// set_mempolicy(2); runtime-spec 1.3.
+struct MemoryPolicy {
+  std::string mode, nodes;          ///< "MPOL_BIND", "0-3,7"
+  std::vector<std::string> flags;   ///< "MPOL_F_STATIC_NODES" …
+};
+
 struct Linux {
   std::vector<IdMap> uid_mappings, gid_mappings;
   std::map<std::string, std::string> sysctl;
@@ -218,6 +226,7 @@ struct Linux {
   std::string mount_label;
   std::optional<IntelRdt> intel_rdt;
   std::optional<Personality> personality;
+  std::optional<MemoryPolicy> memory_policy;
   std::map<std::string, TimeOffset> time_offsets;  ///< "monotonic", "boottime"
 };
 

@@ -52,7 +52,9 @@ void write_process(JsonWriter& out, const Process& process) {
 
 void write_hooks(JsonWriter& out, std::string_view key, const std::vector<Hook>& hooks) {
   out.list(key, hooks, [&](const Hook& hook) {
-    out.member("path", hook.path).member("args", hook.args).member("env", hook.env).member("timeout", hook.timeout_s);
+    out.member("path", hook.path).member("args", hook.args);
+    if (hook.env) out.strings("env", *hook.env);
+    out.member("timeout", hook.timeout_s);
   });
 }
 
@@ -139,6 +141,11 @@ void write_linux_rest(JsonWriter& out, const Linux& linux_object) {
   if (linux_object.personality)
     out.object("personality", [&] {
       out.member("domain", linux_object.personality->domain).member("flags", linux_object.personality->flags);
+    });
+  if (linux_object.memory_policy)
+    out.object("memoryPolicy", [&] {
+      out.member("mode", linux_object.memory_policy->mode).member("nodes", linux_object.memory_policy->nodes);
+      out.member("flags", linux_object.memory_policy->flags);
     });
   out.entries("timeOffsets", linux_object.time_offsets, [&](const TimeOffset& offset) {
     out.member("secs", offset.secs).member("nanosecs", offset.nanosecs);

@@ -103,7 +103,7 @@ TEST_CASE("in a user namespace root is somebody else, with every default in plac
   CHECK(seen.one("CapEff") == "00000000a80425fb");
   CHECK(seen.one("ns_user") != std::filesystem::read_symlink("/proc/self/ns/user").string());
   CHECK(bundle.probe({"do", "file", "/dev/null", "/bin/probe", ",", "write", "/dev/null", "x", ",", "read", "/proc/self/uid_map"}).run().out ==
-        "/dev/null char 0666 65534:65534 1,3\n/bin/probe file 0755 0:0\nwrite /dev/null ok\n         0     100000      65536\n");
+        "/dev/null char 0666 0:0 1,3\n/bin/probe file 0755 0:0\nwrite /dev/null ok\n         0     100000      65536\n");
   CHECK(bundle.leftovers() == "");
 }
 
@@ -127,12 +127,19 @@ TEST_CASE("contradictions between namespaces and the rest are errors", "[ns]") {
     Bundle bundle;
     change(bundle.config);
     const auto seen = bundle.run();
-    CHECK(seen.code == 125);
+    CHECK(seen.code == 1);
     CHECK(bundle.leftovers() == "");
     return seen.err;
   };
-  CHECK(message([](auto& config) { std::erase_if(config.linux_.namespaces, [](const auto& space) { return space.type == "mount"; }); })
-            .find("a mount namespace is required") != std::string::npos);
+  CHECK(message([](auto& config) {
+          std::erase_if(config.linux_.namespaces, [](const auto& space) { return space.type == "mount"; });
+          config.linux_.rootfs_propagation = "shared";
+        }).find("without a mount namespace") != std::string::npos);
+  CHECK(message([](auto& config) { config.linux_.sysctl["kernel.hostname"] = "x"; }).find("kernel.hostname") != std::string::npos);
+  CHECK(message([](auto& config) {
+          config.domainname = "x";
+          config.linux_.sysctl["kernel.domainname"] = "y";
+        }).find("contradicts the property domainname") != std::string::npos);
   CHECK(message([](auto& config) {
           config.hostname = "x";
           std::erase_if(config.linux_.namespaces, [](const auto& space) { return space.type == "uts"; });
@@ -187,7 +194,7 @@ TEST_CASE("a limit the kernel refuses is an error that names the file, and nothi
   Bundle bundle;
   bundle.config.linux_.resources->cpu = runtime::spec::Cpu{.cpus = "900-901", .mems = {}};
   const auto seen = bundle.run();
-  CHECK(seen.code == 125);
+  CHECK(seen.code == 1);
   CHECK(seen.err.find("cpuset.cpus") != std::string::npos);
   CHECK(bundle.leftovers() == "");
 }

@@ -100,7 +100,7 @@ TEST_CASE("a limit above our own is an error that names it", "[ns]") {
   Bundle bundle;
   bundle.config.process->rlimits = {{.type = "RLIMIT_NOFILE", .soft = 1u << 30, .hard = 1u << 30}};
   const auto seen = bundle.run();
-  CHECK(seen.code == 125);
+  CHECK(seen.code == 1);
   CHECK(seen.err.find("RLIMIT_NOFILE") != std::string::npos);
   CHECK(bundle.leftovers() == "");
 }
@@ -189,17 +189,46 @@ TEST_CASE("without capabilities in the config none of the runtime's own are take
   CHECK(seen.one("CapEff") == "0000000000000000");
 }
 
-TEST_CASE("an unknown capability, limit, policy or action is an error that names it", "[ns]") {
+TEST_CASE("a capability that can't be given is a warning that names it", "[ns]") {
+  NEED_CONTAINERS();
+  // config.md "Linux Process": a runtime should not fail over one.
+  Bundle bundle;
+  auto& sets = *bundle.config.process->capabilities;
+  sets.bounding.emplace_back("CAP_FLY");
+  sets.inheritable = {"CAP_KILL"};
+  sets.ambient = {"CAP_KILL", "CAP_CHOWN"};
+  const auto seen = bundle.run();
+  INFO(seen.err);
+  REQUIRE(seen.code == 0);
+  CHECK(seen.err.find("unknown capability 'CAP_FLY'") != std::string::npos);
+  CHECK(seen.err.find("can't raise ambient capability CAP_CHOWN") != std::string::npos);
+  CHECK(seen.one("CapAmb") == "0000000000000020");
+}
+
+TEST_CASE("an unknown limit, policy or action is an error that names it", "[ns]") {
   NEED_CONTAINERS();
   const auto message = [](const std::function<void(runtime::spec::Config&)>& change) {
     Bundle bundle;
     change(bundle.config);
     const auto seen = bundle.run();
-    CHECK(seen.code == 125);
+    CHECK(seen.code == 1);
     CHECK(bundle.leftovers() == "");
     return seen.err;
   };
-  CHECK(message([](auto& config) { config.process->capabilities->bounding.emplace_back("CAP_FLY"); }).find("CAP_FLY") != std::string::npos);
+  const auto memory = [&](runtime::spec::MemoryPolicy policy) {
+    return message([&](auto& config) { config.linux_.memory_policy = policy; });
+  };
+  CHECK(memory({.mode = "MPOL_LUCK", .nodes = {}, .flags = {}}).find("linux.memoryPolicy.mode: unknown 'MPOL_LUCK'") != std::string::npos);
+  CHECK(memory({.mode = "MPOL_BIND", .nodes = "none", .flags = {}}).find("linux.memoryPolicy.nodes: 'none'") != std::string::npos);
+  CHECK(memory({.mode = "MPOL_BIND", .nodes = "99999", .flags = {}}).find("linux.memoryPolicy.nodes: '99999'") != std::string::npos);
+  CHECK(memory({.mode = "MPOL_INTERLEAVE", .nodes = {}, .flags = {}}).find("linux.memoryPolicy") != std::string::npos);
+  const auto deadline = [&](std::optional<std::uint64_t> runtime, std::optional<std::uint64_t> end, std::uint64_t period) {
+    return message([&](auto& config) {
+      config.process->scheduler = runtime::spec::Scheduler{.policy = "SCHED_DEADLINE", .runtime = runtime, .deadline = end, .period = period};
+    });
+  };
+  CHECK(deadline({}, 20, 30).find("requires `runtime`") != std::string::npos);
+  CHECK(deadline(5000000, 4000000, 6000000).find("must be <= deadline") != std::string::npos);
   CHECK(message([](auto& config) { config.process->rlimits = {{.type = "RLIMIT_LUCK", .soft = 1, .hard = 1}}; }).find("RLIMIT_LUCK") != std::string::npos);
   CHECK(message([](auto& config) { config.process->scheduler = runtime::spec::Scheduler{.policy = "SCHED_LAZY"}; }).find("SCHED_LAZY") != std::string::npos);
   CHECK(message([](auto& config) { config.linux_.seccomp->default_action = "SCMP_ACT_SING"; }).find("SCMP_ACT_SING") != std::string::npos);

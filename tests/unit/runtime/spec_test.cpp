@@ -19,7 +19,9 @@ TEST_CASE("a configuration survives being written and read") {
   config.hostname = "quote\" back\\slash \n\x01 ü";
   config.root = {.path = "rootfs", .readonly = true};
   config.annotations["a.b/c"] = "d";
-  config.hooks.poststop = {{.path = "/bin/x", .args = {"x", "y"}, .env = {"A=B"}, .timeout_s = 3}};
+  config.hooks.poststop = {{.path = "/bin/x", .args = {"x", "y"}, .env = std::vector<std::string>{"A=B"}, .timeout_s = 3},
+                           {.path = "/bin/y", .args = {}, .env = std::vector<std::string>{}, .timeout_s = {}}};
+  config.linux_.memory_policy = MemoryPolicy{.mode = "MPOL_BIND", .nodes = "0-1", .flags = {"MPOL_F_STATIC_NODES"}};
   config.process->rlimits = {{.type = "RLIMIT_NOFILE", .soft = 1, .hard = ~0ULL}};
   config.process->args = {"a"};
   config.mounts[0].uid_mappings = {{1, 2, 3}};
