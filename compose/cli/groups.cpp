@@ -290,10 +290,17 @@ Result<int> run_logout(const Parsed& parsed) { return pass_to_image_program("log
 Result<int> run_system_group(const Parsed& parsed) {
   const auto& words = parsed.arguments;
   if (words.empty() || words[0] == "--help" || words[0] == "-h") {
-    out("Usage:  compose system COMMAND\n\nCommands:\n  info        Display what this machine holds\n");
+    out("Usage:  compose system COMMAND\n\nCommands:\n  df          Show disk usage: images, containers, volumes, build cache\n"
+        "  info        Display what this machine holds\n");
     return 0;
   }
+  const std::vector<std::string> rest(words.begin() + 1, words.end());
+  const auto pass = [&](std::vector<std::string> command) -> Result<int> {
+    command.insert(command.end(), rest.begin(), rest.end());
+    return become_image_program(command);
+  };
   if (words[0] == "info") return system_info();
+  if (words[0] == "df") return pass({"df"});
   return make_error(ErrorKind::unsupported, "compose system " + words[0] + " is not supported yet");
 }
 

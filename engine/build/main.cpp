@@ -36,6 +36,6 @@ int main(int count, char** words) {
     if (arguments[0] == "build") return engine::build::run_build(rest);
     if (const auto code = engine::registry::run_command(arguments[0], rest)) return *code;
   }
-  (void)base::sys::write_all(base::Fd(2), "usage: compose-image pull|push|build|ls|inspect|tag|rm|prune|import|load|save ...\n");
+  (void)base::sys::write_all(base::Fd(2), engine::registry::command_usage());
   return 2;
 }

@@ -13,6 +13,7 @@
 #include "engine/api/paths.h"
 #include "engine/images/image_store.h"
 #include "engine/registry/archive.h"
+#include "engine/registry/cli_parts.h"
 #include "engine/registry/transfer.h"
 
 namespace engine::registry {
@@ -23,14 +24,6 @@ using images::ImageStore;
 using ordered = nlohmann::ordered_json;
 
 namespace {
-
-/// Options and operands, after the table of a verb was applied.
-struct Arguments {
-  std::map<std::string, std::vector<std::string>> options;
-  std::vector<std::string> operands;
-  [[nodiscard]] bool has(const std::string& name) const { return options.contains(name); }
-  [[nodiscard]] std::string get(const std::string& name) const { return has(name) ? options.at(name).back() : ""; }
-};
 
 /// `values` take an argument, `flags` do not. "--name=value" and "--name value".
 Result<Arguments> parse(const std::vector<std::string>& words, const std::vector<std::string>& values, const std::vector<std::string>& flags) {
@@ -62,41 +55,47 @@ Result<Arguments> parse(const std::vector<std::string>& words, const std::vector
 
 std::string dump(const ordered& value) { return value.dump(-1, ' ', false, ordered::error_handler_t::replace); }
 
-void print_line(const std::string& line) {
-  // One write a line: several workers may share a pipe.
-  (void)base::sys::write_all(base::Fd(1), line + "\n");
+}  // namespace
+
+void print_line(const std::string& line) { (void)base::sys::write_all(base::Fd(1), line + "\n"); }
+
+Result<Reporter> Reporter::from(const Arguments& arguments) {
+  const auto word = arguments.get("--progress");
+  if (word.empty() || word == "plain" || word == "auto") return Reporter{};
+  if (word == "json") return Reporter{Output::json};
+  if (word == "quiet") return Reporter{Output::quiet};
+  return base::make_error(ErrorKind::invalid, "unknown progress '" + word + "': json, plain or quiet");
 }
 
-enum class Output : std::uint8_t { plain, json, quiet };
-
-struct Reporter {
-  Output output = Output::plain;
-  static Result<Reporter> from(const Arguments& arguments) {
-    const auto word = arguments.get("--progress");
-    if (word.empty() || word == "plain" || word == "auto") return Reporter{};
-    if (word == "json") return Reporter{Output::json};
-    if (word == "quiet") return Reporter{Output::quiet};
-    return base::make_error(ErrorKind::invalid, "unknown progress '" + word + "': json, plain or quiet");
-  }
-  [[nodiscard]] ProgressSink sink() const {
-    if (output == Output::quiet) return {};
-    if (output == Output::json)
-      return [](const ProgressEvent& event) {
-        ordered line{{"status", event.status}, {"id", event.id}};
-        if (event.total > 0) line["current"] = event.current, line["total"] = event.total;
-        print_line(dump(line));
-      };
-    return [last = std::map<std::string, std::string>()](const ProgressEvent& event) mutable {
-      if (std::exchange(last[event.id], event.status) == event.status) return;  // no bars: a line per change
-      print_line(event.id.empty() ? event.status : event.id + ": " + event.status);
+ProgressSink Reporter::sink() const {
+  if (output == Output::quiet) return {};
+  if (output == Output::json)
+    return [](const ProgressEvent& event) {
+      ordered line{{"status", event.status}, {"id", event.id}};
+      if (event.total > 0) line["current"] = event.current, line["total"] = event.total;
+      print_line(dump(line));
     };
-  }
-  int result(const ordered& value, const std::string& text) const {
-    if (output == Output::json) print_line(dump(ordered{{"result", value}}));
-    else if (!text.empty()) print_line(text);
-    return 0;
-  }
-};
+  return [last = std::map<std::string, std::string>()](const ProgressEvent& event) mutable {
+    if (std::exchange(last[event.id], event.status) == event.status) return;  // no bars: a line per change
+    print_line(event.id.empty() ? event.status : event.id + ": " + event.status);
+  };
+}
+
+int Reporter::result(const std::vector<std::pair<std::string, std::string>>& fields, const std::string& text) const {
+  ordered value = ordered::object();
+  for (const auto& [key, field] : fields) value[key] = field;
+  if (output == Output::json) print_line(dump(ordered{{"result", value}}));
+  else if (!text.empty()) print_line(text);
+  return 0;
+}
+
+namespace {
+
+int report(const Reporter& reporter, const ordered& value, const std::string& text) {
+  if (reporter.output == Output::json) print_line(dump(ordered{{"result", value}}));
+  else if (!text.empty()) print_line(text);
+  return 0;
+}
 
 int fail(const Error& error, Output output = Output::plain) {
   if (output == Output::json)
@@ -106,19 +105,11 @@ int fail(const Error& error, Output output = Output::plain) {
   return 1;
 }
 
-using Body = std::function<Result<int>(const Arguments&, const Reporter&)>;
-struct Verb {
-  std::vector<std::string> values, flags;
-  std::size_t operands_min = 0, operands_max = 0;
-  std::string usage;
-  Body body;
-};
-
 Result<int> do_pull(const Arguments& arguments, const Reporter& reporter) {
   ASSIGN_OR_RETURN(auto store, store::Store::open());
   ASSIGN_OR_RETURN(const auto done, pull(store, arguments.operands[0], {.platform = arguments.get("--platform"), .progress = reporter.sink()}));
   const ordered value{{"id", done.id}, {"reference", done.reference}, {"digest", done.digest}, {"changed", done.changed}};
-  return reporter.result(value, reporter.output == Output::quiet ? done.id
+  return report(reporter, value, reporter.output == Output::quiet ? done.id
                                                                  : "Digest: " + done.digest + "\nStatus: " +
                                                                        (done.changed ? "Downloaded newer image for " : "Image is up to date for ") + done.reference);
 }
@@ -127,7 +118,7 @@ Result<int> do_push(const Arguments& arguments, const Reporter& reporter) {
   ASSIGN_OR_RETURN(auto store, store::Store::open());
   ASSIGN_OR_RETURN(const auto done, push(store, arguments.operands[0], reporter.sink()));
   const ordered value{{"reference", done.reference}, {"digest", done.digest}, {"size", done.size_bytes}};
-  return reporter.result(value, done.reference + ": digest: " + done.digest + " size: " + std::to_string(done.size_bytes));
+  return report(reporter, value, done.reference + ": digest: " + done.digest + " size: " + std::to_string(done.size_bytes));
 }
 
 ordered loaded_json(const Loaded& one) { return {{"id", one.id}, {"references", one.references}}; }
@@ -152,7 +143,7 @@ Result<int> do_load(const Arguments& arguments, const Reporter& reporter) {
     for (const auto& name : one.references) text += (text.empty() ? "" : "\n") + std::string("Loaded image: ") + name;
     if (one.references.empty()) text += (text.empty() ? "" : "\n") + std::string("Loaded image ID: ") + one.id;
   }
-  return reporter.result(value, text);
+  return report(reporter, value, text);
 }
 
 Result<int> do_save(const Arguments& arguments, const Reporter&) {
@@ -191,8 +182,10 @@ Result<int> do_import(const Arguments& arguments, const Reporter& reporter) {
     ASSIGN_OR_RETURN(const auto file, base::sys::open(source, O_RDONLY));
     ASSIGN_OR_RETURN(loaded, import_tar(store, file.borrow(), options));
   }
-  return reporter.result(loaded_json(loaded), loaded.id);
+  return report(reporter, loaded_json(loaded), loaded.id);
 }
+
+}  // namespace
 
 std::string size_text(std::int64_t bytes) {
   constexpr std::array units{"B", "kB", "MB", "GB", "TB"};
@@ -203,6 +196,8 @@ std::string size_text(std::int64_t bytes) {
   std::snprintf(text.data(), text.size(), value < 10 && unit > 0 ? "%.2f%s" : value < 100 && unit > 0 ? "%.1f%s" : "%.0f%s", value, units.at(unit));
   return text.data();
 }
+
+namespace {
 
 Result<int> do_ls(const Arguments& arguments, const Reporter&) {
   ASSIGN_OR_RETURN(auto store, store::Store::open());
@@ -228,6 +223,7 @@ Result<int> do_ls(const Arguments& arguments, const Reporter&) {
 }
 
 Result<int> do_inspect(const Arguments& arguments, const Reporter&) {
+  if (arguments.has("--remote")) return do_inspect_remote(arguments);
   ASSIGN_OR_RETURN(auto store, store::Store::open());
   ImageStore images(store);
   auto list = ordered::array();
@@ -261,6 +257,7 @@ Result<int> do_rm(const Arguments& arguments, const Reporter&) {
 }
 
 Result<int> do_prune(const Arguments& arguments, const Reporter&) {
+  if (arguments.has("--build-cache")) return do_prune_cache(arguments);
   ASSIGN_OR_RETURN(auto store, store::Store::open());
   ASSIGN_OR_RETURN(const auto removed, ImageStore(store).prune({.all = arguments.has("-a") || arguments.has("--all")}));
   print_removed(removed);
@@ -291,10 +288,11 @@ const std::map<std::string, Verb>& verbs() {
       {"import", {{"-c", "--change", "--message", "--platform", "--progress"}, {}, 1, 2,
                   "import [--change INSTRUCTION]... [--message TEXT] [--platform OS/ARCH] FILE|FOLDER|- [NAME]", do_import}},
       {"ls", {{}, {"--json"}, 0, 0, "ls [--json]", do_ls}},
-      {"inspect", {{}, {}, 1, 1000, "inspect NAME...", do_inspect}},
+      {"inspect", {{"--platform"}, {"--remote", "--raw"}, 1, 1000, "inspect [--remote [--platform OS/ARCH] [--raw]] NAME...", do_inspect}},
       {"tag", {{}, {}, 2, 2, "tag SOURCE TARGET", do_tag}},
       {"rm", {{}, {"-f", "--force"}, 1, 1000, "rm [--force] NAME...", do_rm}},
-      {"prune", {{}, {"-a", "--all", "-f", "--force"}, 0, 0, "prune [--all]", do_prune}},
+      {"prune", {{"--until", "--keep-storage"}, {"-a", "--all", "-f", "--force", "--build-cache"}, 0, 0,
+                 "prune [--all] | prune --build-cache [--until AGE] [--keep-storage SIZE]", do_prune}},
       {"settle", {{}, {}, 0, 0, "settle", do_settle}},
   };
   return table;
@@ -302,10 +300,26 @@ const std::map<std::string, Verb>& verbs() {
 
 }  // namespace
 
+std::string command_usage() {
+  std::string text = "Usage:  compose image COMMAND\n\nManage images\n\nCommands:\n  build: see compose build\n";
+  std::map<std::string, std::string> lines;
+  for (const auto* table : {&verbs(), &remote_verbs()})
+    for (const auto& [name, verb] : *table)
+      if (name != "settle") lines[name] = verb.usage;
+  for (const auto& [name, usage] : lines) text += "  " + usage + "\n";
+  return text;
+}
+
 std::optional<int> run_command(const std::string& verb, const std::vector<std::string>& words) {
-  const auto found = verbs().find(verb);
-  if (found == verbs().end()) return std::nullopt;
-  const auto& row = found->second;
+  if (verb == "--help" || verb == "-h" || verb == "help") {
+    (void)base::sys::write_all(base::Fd(1), command_usage());
+    return 0;
+  }
+  const Verb* one = nullptr;
+  for (const auto* table : {&verbs(), &remote_verbs()})
+    if (const auto found = table->find(verb); found != table->end()) one = &found->second;
+  if (one == nullptr) return std::nullopt;
+  const auto& row = *one;
   const auto usage = [&](const Error& error) {
     (void)fail(error);
     (void)base::sys::write_all(base::Fd(2), "usage: compose-image " + row.usage + "\n");

@@ -7,12 +7,11 @@
 namespace engine::registry {
 
 /// Runs `compose-image VERB ARGUMENTS…`; absent when there is no such verb. The result is the exit code: 0, 1 (failed), 2 (usage).
-///   pull|push [--progress json|plain|quiet] [--platform P] NAME
-///   ls [--json] · inspect NAME… · tag SOURCE TARGET · rm [-f] NAME… · prune [-a] · settle
-///   import [--change INSTRUCTION]… [--message M] [--platform P] FILE|FOLDER|- [NAME]
-///   load [-i FILE|FOLDER] · save [-o FILE] NAME…
+/// Every verb with its options: command_usage().
 /// With --progress=json every line of stdout is one object: {"id":…,"status":…,"current":…,"total":…}, and the last one
 /// {"result":{"id":…,"reference":…}} or {"error":{"kind":…,"message":…}}.
+/// What `compose image --help` prints.
+std::string command_usage();
 std::optional<int> run_command(const std::string& verb, const std::vector<std::string>& arguments);
 
 }  // namespace engine::registry

@@ -2,6 +2,7 @@
 #include "engine/registry/client.h"
 
 #include <random>
+#include <set>
 #include <thread>
 
 #include <nlohmann/json.hpp>
@@ -31,8 +32,12 @@ void back_off(int attempt, const HttpResponse* response) {
   long wait_ms = 200L << static_cast<unsigned>(std::min(attempt, 6));
   wait_ms += static_cast<long>(random() % static_cast<unsigned>(wait_ms));
   if (response != nullptr)
-    if (const auto after = response->header("retry-after"); !after.empty() && after.find_first_not_of("0123456789") == std::string::npos)
-      wait_ms = std::atol(after.c_str()) * 1000;
+    if (const auto after = response->header("retry-after"); !after.empty()) {  // RFC 9110 10.2.3: seconds or a date
+      const bool seconds = after.find_first_not_of("0123456789") == std::string::npos && after.size() < 10;
+      const std::int64_t date = seconds ? 0 : http_date_s(after);
+      if (seconds) wait_ms = std::atol(after.c_str()) * 1000;
+      else if (date > 0) wait_ms = static_cast<long>(std::max<std::int64_t>(0, date - std::time(nullptr))) * 1000;
+    }
   std::this_thread::sleep_for(std::chrono::milliseconds(std::min(wait_ms, wait_max_ms)));
 }
 
@@ -89,7 +94,11 @@ Result<std::string> Client::fetch_token(const std::map<std::string, std::string>
     return found == challenge.end() ? std::string() : found->second;
   };
   const auto realm = parameter("realm"), service = parameter("service");
-  const auto scope = "repository:" + endpoint_.repository + ":" + actions_;
+  std::vector<std::string> scopes;
+  if (!actions_.empty()) scopes.push_back("repository:" + endpoint_.repository + ":" + actions_);
+  std::set<std::string> others;
+  for (const auto& [digest, repository] : mounts_)
+    if (others.insert(repository).second) scopes.push_back("repository:" + repository + ":pull");
   const bool secure = realm.starts_with("https://");
   if (!secure && !realm.starts_with("http://")) return base::make_error(ErrorKind::invalid, "the registry names no token server");
   if (!secure && !endpoint_.insecure && !endpoint_.plain_http)
@@ -98,11 +107,14 @@ Result<std::string> Client::fetch_token(const std::map<std::string, std::string>
   if (!credentials.identity_token.empty()) {
     request.method = "POST";
     request.headers.emplace_back("Content-Type: application/x-www-form-urlencoded");
-    request.body = "grant_type=refresh_token&service=" + url_encode(service) + "&scope=" + url_encode(scope) +
+    std::string all;  // RFC 6749: one parameter, separated by blanks
+    for (const auto& scope : scopes) all += (all.empty() ? "" : " ") + scope;
+    request.body = "grant_type=refresh_token&service=" + url_encode(service) + "&scope=" + url_encode(all) +
                    "&client_id=compose&refresh_token=" + url_encode(credentials.identity_token);
   } else {
     request.url += realm.find('?') == std::string::npos ? "?" : "&";
-    request.url += "service=" + url_encode(service) + "&scope=" + url_encode(scope);
+    request.url += "service=" + url_encode(service);
+    for (const auto& scope : scopes) request.url += "&scope=" + url_encode(scope);
     if (!credentials.user.empty()) {
       request.url += "&account=" + url_encode(credentials.user);
       request.user_password = credentials.user + ":" + credentials.password;
@@ -130,7 +142,12 @@ Result<> Client::answer_challenge(const HttpResponse& response) {
   for (const auto& [name, value] : response.headers)
     if (name == "www-authenticate")
       for (auto& one : parse_challenges(value)) challenges.push_back(std::move(one));
-  ASSIGN_OR_RETURN(const auto credentials, find_credentials(endpoint_.credentials_key, endpoint_.repository));
+  Credentials credentials;
+  if (given_) {
+    credentials = *given_;
+  } else {
+    ASSIGN_OR_RETURN(credentials, find_credentials(endpoint_.credentials_key, endpoint_.repository));
+  }
   for (const auto& challenge : challenges) {
     if (challenge.scheme == "bearer") {
       if (!credentials.registry_token.empty()) {

@@ -22,6 +22,12 @@ class Client {
   /// `actions`: "pull" or "pull,push".
   Client(Endpoint endpoint, TlsOptions tls, std::string actions);
 
+  /// These instead of those the user has stored.
+  void use_credentials(Credentials credentials) { given_ = std::move(credentials); }
+  /// Blobs that are uploaded may be there already, in other repositories of this registry (digest → repository): the registry
+  /// is asked to take them over. Before the first request.
+  void mount_from(std::map<std::string, std::string> repositories) { mounts_ = std::move(repositories); }
+
   /// Manifest or index by tag or digest; its bytes are hashed, and compared when asked for by digest.
   Result<Fetched> manifest(const std::string& tag_or_digest);
   /// What the registry says the digest is; absent when it answers HEAD without one.
@@ -58,6 +64,8 @@ class Client {
   std::mutex mutex_;
   std::string base_;                 ///< "https://host"; "" = not known yet
   std::string bearer_, user_password_;
+  std::optional<Credentials> given_;
+  std::map<std::string, std::string> mounts_;
 };
 
 /// The challenges of WWW-Authenticate headers: scheme (lower case) and its parameters.

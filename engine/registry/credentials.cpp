@@ -62,35 +62,15 @@ std::optional<std::filesystem::path> in_path(const std::string& name) {
   return std::nullopt;
 }
 
-/// docker-credential-NAME get: the server on stdin, JSON on stdout.
+/// The server on stdin, JSON on stdout.
 Result<Credentials> ask_helper(const std::string& helper, const std::string& server) {
-  const auto name = "docker-credential-" + helper;
-  if (helper.find('/') != std::string::npos) return base::make_error(ErrorKind::invalid, "credential helper '" + helper + "' is not a name");
-  const auto program = in_path(name);
-  if (!program) return base::make_error(ErrorKind::unavailable, "credential helper " + name + " is not in PATH");
-  ASSIGN_OR_RETURN(auto input, base::sys::pipe());
-  ASSIGN_OR_RETURN(auto output, base::sys::pipe());
-  base::SpawnOptions options{.program = *program, .arguments = {name, "get"}, .environment = std::nullopt, .working_dir = {},
-                             .fds = {{input.first.borrow(), 0}, {output.second.borrow(), 1}, {base::Fd(2), 2}}, .new_session = false};
-  ASSIGN_OR_RETURN(auto child, base::ChildProcess::spawn(options));
-  input.first.reset();
-  output.second.reset();
-  TRY(base::sys::write_all(input.second.borrow(), server + "\n"));
-  input.second.reset();
-  std::string answer;
-  std::array<char, 4096> chunk{};
-  for (;;) {
-    ASSIGN_OR_RETURN(const auto count, base::sys::read(output.first.borrow(), chunk));
-    if (count == 0 || answer.size() > (1u << 20)) break;
-    answer.append(chunk.data(), count);
+  const auto answer = run_helper(helper, "get", server + "\n");
+  if (!answer) {
+    if (answer.error().message.find("credentials not found") != std::string::npos) return Credentials{};
+    return answer.error();
   }
-  ASSIGN_OR_RETURN(const auto status, child.wait(std::chrono::seconds(30)));
-  if (status.code != 0) {
-    if (answer.find("credentials not found") != std::string::npos) return Credentials{};
-    return base::make_error(ErrorKind::unavailable, name + " failed: " + answer.substr(0, 200));
-  }
-  const auto root = json::parse(answer, nullptr, false);
-  if (!root.is_object()) return base::make_error(ErrorKind::unavailable, name + " gave no JSON");
+  const auto root = json::parse(*answer, nullptr, false);
+  if (!root.is_object()) return base::make_error(ErrorKind::unavailable, "docker-credential-" + helper + " gave no JSON");
   Credentials found{.user = text(root, "Username"), .password = text(root, "Secret"), .identity_token = "", .registry_token = ""};
   if (found.user == "<token>") return Credentials{.user = "", .password = "", .identity_token = found.password, .registry_token = ""};
   return found;
@@ -127,6 +107,32 @@ Result<Credentials> from_file(const std::filesystem::path& path, const std::stri
 }
 
 }  // namespace
+
+Result<std::string> run_helper(const std::string& helper, const std::string& verb, const std::string& input_text) {
+  const auto name = "docker-credential-" + helper;
+  if (helper.find('/') != std::string::npos) return base::make_error(ErrorKind::invalid, "credential helper '" + helper + "' is not a name");
+  const auto program = in_path(name);
+  if (!program) return base::make_error(ErrorKind::unavailable, "credential helper " + name + " is not in PATH");
+  ASSIGN_OR_RETURN(auto input, base::sys::pipe());
+  ASSIGN_OR_RETURN(auto output, base::sys::pipe());
+  base::SpawnOptions options{.program = *program, .arguments = {name, verb}, .environment = std::nullopt, .working_dir = {},
+                             .fds = {{input.first.borrow(), 0}, {output.second.borrow(), 1}, {base::Fd(2), 2}}, .new_session = false};
+  ASSIGN_OR_RETURN(auto child, base::ChildProcess::spawn(options));
+  input.first.reset();
+  output.second.reset();
+  TRY(base::sys::write_all(input.second.borrow(), input_text));
+  input.second.reset();
+  std::string answer;
+  std::array<char, 4096> chunk{};
+  for (;;) {
+    ASSIGN_OR_RETURN(const auto count, base::sys::read(output.first.borrow(), chunk));
+    if (count == 0 || answer.size() > (1u << 20)) break;
+    answer.append(chunk.data(), count);
+  }
+  ASSIGN_OR_RETURN(const auto status, child.wait(std::chrono::seconds(30)));
+  if (status.code != 0) return base::make_error(ErrorKind::unavailable, name + " failed: " + answer.substr(0, 200));
+  return answer;
+}
 
 Result<Credentials> find_credentials(const std::string& key, const std::string& repository) {
   std::vector<std::filesystem::path> files;

@@ -20,4 +20,8 @@ struct Credentials {
 /// /run/containers/UID/auth.json. Empty when nobody knows. Errors: invalid (a file), unavailable (a helper that fails).
 Result<Credentials> find_credentials(const std::string& key, const std::string& repository);
 
+/// Runs docker-credential-HELPER VERB with `input` on its stdin; returns its stdout. Errors: unavailable (not in PATH, or what
+/// it said when it failed), invalid (no name).
+Result<std::string> run_helper(const std::string& helper, const std::string& verb, const std::string& input);
+
 }  // namespace engine::registry

@@ -253,4 +253,6 @@ std::string url_encode(std::string_view text) {
   return out;
 }
 
+std::int64_t http_date_s(const std::string& text) { return static_cast<std::int64_t>(curl_getdate(text.c_str(), nullptr)); }
+
 }  // namespace engine::registry

@@ -67,5 +67,7 @@ class Http {
 };
 
 std::string url_encode(std::string_view text);
+/// "Sun, 06 Nov 1994 08:49:37 GMT" → seconds since the epoch; -1 when it is no date.
+std::int64_t http_date_s(const std::string& text);
 
 }  // namespace engine::registry

@@ -1,4 +1,5 @@
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -85,6 +86,22 @@ base::Error explained(base::Error error, const images::Reference& reference) {
   return error;
 }
 
+/// Blobs that other repositories of the same registry gave us: digest → repository.
+Result<std::map<std::string, std::string>> other_repositories(store::Store& store, const images::Reference& target) {
+  std::map<std::string, std::string> found;
+  ASSIGN_OR_RETURN(const auto references, store.references());
+  for (const auto& row : references) {
+    const auto reference = images::parse_reference(row.reference);
+    if (row.digest.empty() || !reference || reference->domain != target.domain || reference->path == target.path) continue;
+    ASSIGN_OR_RETURN(const auto image, store.image(row.image_id));
+    for (const auto& chain : image ? image->chain_ids : std::vector<std::string>{}) {
+      ASSIGN_OR_RETURN(const auto layer, store.layer(chain));
+      if (layer && !layer->blob_digest.empty()) found.emplace(layer->blob_digest, reference->path);
+    }
+  }
+  return found;
+}
+
 Result<Pushed> push_to(store::Store& store, const images::Reference& reference, const ProgressSink& progress) {
   images::ImageStore images(store);
   ASSIGN_OR_RETURN(const auto image, images.resolve(reference.full()));
@@ -94,6 +111,8 @@ Result<Pushed> push_to(store::Store& store, const images::Reference& reference, 
   const auto& endpoint = endpoints.back();  // the origin: mirrors are for reading
   Client client(endpoint, settings.tls(endpoint), "pull,push");
   ASSIGN_OR_RETURN(const auto parts, outgoing(store, image));
+  ASSIGN_OR_RETURN(auto elsewhere, other_repositories(store, reference));
+  client.mount_from(std::move(elsewhere));
   std::vector<Descriptor> blobs;
   std::set<std::string> seen;  // an image may hold one layer twice
   for (const auto& layer : parts.layers)

@@ -27,8 +27,13 @@ std::string with_digest(const std::string& location, const std::string& digest) 
 Result<> Client::upload_blob(const std::string& digest, base::Fd content, std::int64_t size, const std::function<void(std::int64_t)>& on_sent) {
   constexpr int sessions_max = 3;
   for (int session = 1;; ++session) {
-    ASSIGN_OR_RETURN(const auto opened, request({.method = "POST"}, "blobs/uploads/"));
+    const auto elsewhere = mounts_.find(digest);
+    std::string path = "blobs/uploads/";
+    // Refused or unknown there, the registry opens an ordinary upload instead.
+    if (elsewhere != mounts_.end() && session == 1) path += "?mount=" + url_encode(digest) + "&from=" + url_encode(elsewhere->second);
+    ASSIGN_OR_RETURN(const auto opened, request({.method = "POST"}, path));
     const auto location = opened.header("location");
+    if (opened.status == 201 && path.find('?') != std::string::npos) return {};
     if (opened.status != 202 || location.empty()) return refusal(opened, "starting the upload of " + digest);
     (void)lseek(content.number(), 0, SEEK_SET);
     HttpRequest put{.method = "PUT", .headers = {"Content-Type: application/octet-stream"}, .upload = content, .upload_bytes = size};

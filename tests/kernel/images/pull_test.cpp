@@ -8,6 +8,8 @@
 #include "engine/images/image_store.h"
 #include "engine/registry/fetch.h"
 #include "engine/registry/transfer.h"
+#include "engine/registry/login.h"
+#include "engine/registry/remote.h"
 #include "tests/kernel/images/registry_fixture.h"
 
 using namespace engine;
@@ -335,6 +337,52 @@ TEST_CASE("a pushed image pulls as the same image elsewhere", "[push]") {
   REQUIRE(registry::push(store, to.name("v1"), {}));
   CHECK(to.server.count("PUT /v2/app/blobs/") == uploads);
   CHECK(registry::push(store, to.server.host() + "/nothing", {}).error().kind == ErrorKind::not_found);
+}
+
+TEST_CASE("blobs another repository of the registry has are taken over there", "[push]") {
+  NEEDS_ROOT();
+  fixture::State state;
+  fixture::Registry registry;
+  registry.add_image("latest", {layer("a", "1")});
+  std::atomic<int> mounted = 0;
+  registry.hook = [&](const support::WebRequest& request) -> std::optional<support::WebAnswer> {
+    if (request.path.starts_with("/v2/other/blobs/sha256:")) return support::WebAnswer{.status = 404, .body = "", .headers = {}};
+    if (request.path != "/v2/other/blobs/uploads/" || request.query.find("from=app") == std::string::npos) return std::nullopt;
+    ++mounted;
+    return support::WebAnswer{.status = 201, .body = "", .headers = {{"Location", "/v2/other/blobs/x"}}};
+  };
+  auto store = open_store();
+  REQUIRE(pull(store, registry.name(), {}));
+  REQUIRE(images::ImageStore(store).tag(registry.name(), registry.server.host() + "/other:v1"));
+  const auto pushed = registry::push(store, registry.server.host() + "/other:v1", {});
+  INFO((pushed ? "" : pushed.error().text()));
+  CHECK(mounted == 1);
+}
+
+TEST_CASE("a login is kept when the registry takes it, and tags come page by page", "[login]") {
+  NEEDS_ROOT();
+  fixture::State state;
+  state.dir.write("docker/config.json", R"({"credHelpers":{}})");
+  fixture::Registry registry;
+  registry.hook = [&](const support::WebRequest& request) -> std::optional<support::WebAnswer> {
+    const auto given = request.headers.find("authorization");
+    if (given == request.headers.end() || given->second != "Basic dTpw")  // u:p
+      return support::WebAnswer{.status = 401, .body = "", .headers = {{"WWW-Authenticate", "Basic realm=\"x\""}}};
+    if (request.path == "/v2/") return support::WebAnswer{.status = 200, .body = "{}", .headers = {}};
+    if (request.path != "/v2/app/tags/list") return std::nullopt;
+    const bool second = request.query.find("last=b") != std::string::npos;
+    if (second) return support::WebAnswer{.status = 200, .body = R"({"name":"app","tags":["c"]})", .headers = {}};
+    return support::WebAnswer{.status = 200, .body = R"({"name":"app","tags":["a","b"]})", .headers = {{"Link", "</v2/app/tags/list?last=b>; rel=\"next\""}}};
+  };
+  const auto refused = registry::log_in({.server = registry.server.host(), .user = "u", .password = "wrong"});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().kind == ErrorKind::permission);
+  CHECK(registry::remote_tags(registry.server.host() + "/app").error().kind == ErrorKind::permission);
+  REQUIRE(registry::log_in({.server = registry.server.host(), .user = "u", .password = "p"}));
+  const auto tags = registry::remote_tags(registry.server.host() + "/app");
+  INFO((tags ? "" : tags.error().text()));
+  REQUIRE(tags);
+  CHECK(*tags == std::vector<std::string>{"a", "b", "c"});
 }
 
 TEST_CASE("a plain download keeps its digest and limit", "[fetch]") {

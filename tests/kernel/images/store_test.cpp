@@ -6,6 +6,7 @@
 #include "base/sys.h"
 #include "engine/api/paths.h"
 #include "engine/images/image_store.h"
+#include "engine/images/usage.h"
 #include "engine/registry/archive.h"
 #include "tests/kernel/images/registry_fixture.h"
 
@@ -126,6 +127,40 @@ TEST_CASE("an image that a container uses stays", "[images]") {
   REQUIRE(store.remove_container("c1"));
   CHECK(images.prune({})->deleted == std::vector<std::string>{id});
   CHECK(layer_folders() == 0);
+}
+
+TEST_CASE("usage counts shared layers once, and the build cache goes by age and size", "[images]") {
+  NEEDS_ROOT();
+  fixture::State state;
+  auto store = open_store();
+  ImageStore images(store);
+  make_image(images, "one:1", {"base", "x"});
+  make_image(images, "two:1", {"base", "y"});
+  const auto cache = [&](const std::string& key, const std::string& content, WallNs used) {
+    store::CacheRecord record{.key = key, .chain_id = make_layer(images, "", content), .value_json = "{}", .created = used, .used = used};
+    REQUIRE(store.put_cache_entry(record));
+  };
+  const WallNs now = store::now_ns(), hour = 3600LL * 1'000'000'000;
+  cache("old", "c1", now - 48 * hour);
+  cache("new", "c2", now);
+  cache("image's", "base", now - 48 * hour);
+  auto usage = images::usage(store);
+  REQUIRE(usage);
+  CHECK(usage->images.total == 2);
+  CHECK(usage->images.size_bytes == 30);
+  CHECK(usage->images.reclaimable_bytes == 30);
+  CHECK(usage->build_cache.total == 3);
+  CHECK(usage->build_cache.size_bytes == 20);  // what an image holds anyway costs nothing
+  REQUIRE(images::prune_build_cache(store, {.unused_for = std::chrono::hours(24), .keep_bytes = 0}));
+  usage = images::usage(store);
+  CHECK(usage->build_cache.total == 1);
+  CHECK(layer_folders() == 4);
+  REQUIRE(images::prune_build_cache(store, {.unused_for = {}, .keep_bytes = 1000}));
+  CHECK(images::usage(store)->build_cache.total == 1);  // small enough
+  REQUIRE(images::prune_build_cache(store, {}));
+  CHECK(images::usage(store)->build_cache.total == 0);
+  CHECK(layer_folders() == 3);
+  CHECK(images.resolve("one:1"));
 }
 
 TEST_CASE("nothing is collected while somebody pulls or builds", "[images]") {
