@@ -80,6 +80,15 @@ Database::~Database() {
   sqlite3_close(handle_);
 }
 
+void Database::release_memory() {
+  std::erase_if(statements_, [](const auto& entry) {
+    if (sqlite3_stmt_busy(entry.second) != 0) return false;
+    sqlite3_finalize(entry.second);
+    return true;
+  });
+  (void)sqlite3_db_release_memory(handle_);
+}
+
 Result<Query> Database::query(const char* sql) {
   auto& statement = statements_[sql];
   if (statement == nullptr) {

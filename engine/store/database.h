@@ -62,6 +62,7 @@ class Database {
   Result<Query> query(const char* sql);
   /// Several statements without parameters.
   Result<> execute(const std::string& sql);
+  void release_memory();
   [[nodiscard]] base::Error error(int code, std::string_view what) const;
   [[nodiscard]] int changes() const { return sqlite3_changes(handle_); }
 

@@ -38,6 +38,8 @@ Result<Store> Store::open(const std::filesystem::path& path) {
 }
 Result<Store> Store::open() { return open(paths::database()); }
 
+void Store::release_memory() { db_->release_memory(); }
+
 Result<Transaction> Store::begin() {
   const int depth = db_->depth + 1;
   TRY(db_->execute(depth == 1 ? "BEGIN IMMEDIATE" : "SAVEPOINT s" + std::to_string(depth)));

@@ -144,6 +144,9 @@ class Store {
   Store& operator=(Store&&) noexcept;
   ~Store();
 
+  /// Gives back pages and statements kept for the next call.
+  void release_memory();
+
   /// Takes the write lock at once (BEGIN IMMEDIATE): reads that follow are true until the commit.
   Result<Transaction> begin();
   /// Changes whenever another process committed something: a cheap poll for caches.

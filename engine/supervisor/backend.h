@@ -92,6 +92,8 @@ class Backend {
   virtual Result<> create_volume(const VolumeSpec& spec) = 0;
   virtual Result<> remove_volume(const std::string& name) = 0;
   virtual Result<> remove_image(const std::string& reference) = 0;
+  /// Nothing is under way: lets go of what would only make the next work faster.
+  virtual void rest() {}
   /// The supervisor is about to end; `empty`: the project has no container left, so nothing of it may stay on the machine.
   virtual Result<> close(bool empty) = 0;
 };

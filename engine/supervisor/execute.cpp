@@ -161,6 +161,7 @@ Task<Outcome> Project::execute(Plan plan, OnProgress on_progress, std::shared_pt
     else outcome.warnings.push_back({0, "Project", name_, number.error()});
   }
   --plans_;
+  rest_soon();
   quiet();
   co_return outcome;
 }

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/process.h"
 #include "base/sys.h"
 #include "engine/api/paths.h"
@@ -79,6 +80,7 @@ class Keeper {
     for (auto& exit : exits_) exit.sent = false;
     for (auto& exit : exits_) TRY(send_exit(exit, 0));
     TRY(base::sys::send_fds(link_.borrow(), "ready", {}));
+    base::release_memory();  // what remains is to wait
     return {};
   }
 

@@ -4,6 +4,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/sys.h"
 #include "engine/api/paths.h"
 #include "engine/api/types_json.h"
@@ -79,6 +80,16 @@ void Project::forget(const ContainerPtr& container) {
 
 void Project::quiet() {
   if (on_quiet && idle()) on_quiet();
+}
+
+void Project::rest_soon() {
+  resting_.expires_after(std::chrono::milliseconds(100));
+  resting_.async_wait([this](const boost::system::error_code& failed) {
+    if (failed || plans_ > 0 || adopting_ > 0) return;
+    backend_.rest();
+    store_.release_memory();
+    base::release_memory();
+  });
 }
 
 bool Project::idle() const {
@@ -277,6 +288,7 @@ Task<> Project::adopt_one(ContainerPtr container) {
   if (--adopting_ > 0) co_return;
   for (const auto& exit : std::exchange(unclaimed_, {})) (void)!keeper_.acknowledge(exit.pid).has_value();
   for (const auto& name : keeper_.names()) (void)!keeper_.drop(name).has_value();
+  rest_soon();
   quiet();
 }
 

@@ -134,6 +134,8 @@ class Project {
   void announce(Container& container, std::string action, std::map<std::string, std::string> more = {});
   void forget(const ContainerPtr& container);
   void quiet();
+  /// Gives memory back once no plan has been under way for a moment.
+  void rest_soon();
 
   template <class Work>
   auto on_worker(Work work) { return blocking(io_, workers_, std::move(work)); }
@@ -156,6 +158,7 @@ class Project {
     Notifier done;
   };
   Cutting cutting_{io_};
+  asio::steady_timer resting_{io_};
   int plans_ = 0;
   int adopting_ = 0;
 };

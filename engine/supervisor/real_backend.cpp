@@ -5,6 +5,7 @@
 #include <atomic>
 #include <charconv>
 #include <mutex>
+#include <thread>
 
 #include "base/log.h"
 #include "base/sys.h"
@@ -53,15 +54,57 @@ void reap_failed(const std::filesystem::path& pid_file) {
   }
 }
 
-/// A worker's own connection to the store: a Store is used by one thread at a time.
-Result<store::Store*> thread_store() {
-  thread_local std::unique_ptr<store::Store> store;
-  if (!store) {
-    ASSIGN_OR_RETURN(auto opened, store::Store::open());
-    store = std::make_unique<store::Store>(std::move(opened));
+/// Each worker's own connection to the store: a Store is used by one thread at a time.
+class ThreadStores {
+  struct Slot {
+    std::unique_ptr<store::Store> store;
+    int users = 0;
+  };
+
+ public:
+  /// The calling thread's store, kept open at least as long as this lives.
+  class Lease {
+   public:
+    Lease(ThreadStores& owner, Slot& slot) : owner_(&owner), slot_(&slot) {}
+    Lease(Lease&& other) noexcept : owner_(other.owner_), slot_(std::exchange(other.slot_, nullptr)) {}
+    Lease& operator=(Lease&&) = delete;
+    ~Lease() {
+      if (!slot_) return;
+      const std::lock_guard guard(owner_->lock_);
+      --slot_->users;
+    }
+    store::Store& operator*() const { return *slot_->store; }
+    store::Store* operator->() const { return slot_->store.get(); }
+
+   private:
+    ThreadStores* owner_;
+    Slot* slot_;
+  };
+
+  Result<Lease> take() {
+    Slot* slot = nullptr;
+    {
+      const std::lock_guard guard(lock_);
+      slot = &slots_[std::this_thread::get_id()];
+      ++slot->users;
+    }
+    Lease lease(*this, *slot);
+    if (!slot->store) {
+      ASSIGN_OR_RETURN(auto opened, store::Store::open());
+      slot->store = std::make_unique<store::Store>(std::move(opened));
+    }
+    return lease;
   }
-  return store.get();
-}
+
+  void close_unused() {
+    const std::lock_guard guard(lock_);
+    std::erase_if(slots_, [](const auto& entry) { return entry.second.users == 0; });
+  }
+
+ private:
+  std::mutex lock_;
+  std::map<std::thread::id, Slot> slots_;
+};
 
 class RealBackend final : public Backend {
  public:
@@ -74,7 +117,7 @@ class RealBackend final : public Backend {
   Result<> adopt(const store::ContainerRecord& record, const ContainerSpec& spec) override;
   Result<std::optional<pid_t>> find(const std::string& id) override;
   void cut_links(const std::vector<std::pair<store::ContainerRecord, ContainerSpec>>& containers) override {
-    if (auto store = thread_store()) networks_->cut_links(**store, containers);
+    if (auto store = stores_.take()) networks_->cut_links(**store, containers);
   }
   Result<> release(const store::ContainerRecord& record, const ContainerSpec& spec) override;
   Result<> remove(const store::ContainerRecord& record, const ContainerSpec& spec, bool volumes) override;
@@ -90,6 +133,11 @@ class RealBackend final : public Backend {
   Result<> create_volume(const VolumeSpec& spec) override;
   Result<> remove_volume(const std::string& name) override;
   Result<> remove_image(const std::string& reference) override;
+  void rest() override {
+    stores_.close_unused();
+    const std::lock_guard guard(images_lock_);
+    images_.clear();
+  }
   Result<> close(bool empty) override;
 
  private:
@@ -105,6 +153,7 @@ class RealBackend final : public Backend {
   std::string project_;
   Runtime runtime_;
   std::unique_ptr<Networks> networks_;
+  ThreadStores stores_;
   std::mutex images_lock_;
   std::map<std::string, ImagePtr> images_;
   std::atomic<unsigned> execs_ = 0;
@@ -115,7 +164,7 @@ Result<ImagePtr> RealBackend::image(const std::string& id) {
     const std::lock_guard guard(images_lock_);
     if (const auto found = images_.find(id); found != images_.end()) return found->second;
   }
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   ASSIGN_OR_RETURN(auto loaded, images::ImageStore(*store).by_id(id));
   auto shared = std::make_shared<const images::Image>(std::move(loaded));
   const std::lock_guard guard(images_lock_);
@@ -138,7 +187,7 @@ Result<std::map<std::string, ContainerInfo>> RealBackend::volumes_from(store::St
 }
 
 Result<store::ContainerRecord> RealBackend::make(const ContainerSpec& spec, const std::optional<store::ContainerRecord>& old) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   TRY(containers::validate(spec));
   ASSIGN_OR_RETURN(const auto img, image(spec.image_id));
   ASSIGN_OR_RETURN(const auto others, volumes_from(*store, spec));
@@ -231,7 +280,7 @@ Result<containers::StartOptions> RealBackend::start_options(store::Store& store,
 }
 
 Result<Started> RealBackend::start(const store::ContainerRecord& record, const ContainerSpec& spec, Streams streams) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   ASSIGN_OR_RETURN(const auto img, image(spec.image_id));
   const auto attempt = [&]() -> Result<Started> {
     Attached attached;
@@ -299,7 +348,7 @@ Result<Started> RealBackend::run(const store::ContainerRecord& record, const Con
 }
 
 Result<> RealBackend::adopt(const store::ContainerRecord& record, const ContainerSpec& spec) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   if (!peer_name(spec.network_mode).empty() || spec.network_mode == "host") return {};
   return networks_->adopt(*store, record, spec);
 }
@@ -315,7 +364,7 @@ Result<std::optional<pid_t>> RealBackend::find(const std::string& id) {
 }
 
 Result<> RealBackend::release(const store::ContainerRecord& record, const ContainerSpec& spec) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   Result<> destroyed;
   if (runtime_.knows(record.id)) destroyed = runtime::oci::destroy(runtime_.root(), record.id, runtime::oci::Force::yes);
   Result<> released;
@@ -324,7 +373,7 @@ Result<> RealBackend::release(const store::ContainerRecord& record, const Contai
 }
 
 Result<> RealBackend::remove(const store::ContainerRecord& record, const ContainerSpec& spec, bool volumes) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   if (runtime_.knows(record.id)) TRY(release(record, spec));
   TRY(base::sys::remove_tree(run_folder(record.id)));
   TRY(containers::remove_files(record.id));
@@ -383,14 +432,14 @@ Result<Exec> RealBackend::exec(const store::ContainerRecord& record, const Conta
 }
 
 Result<> RealBackend::update_hosts(const store::ContainerRecord& record, const ContainerSpec& spec, const std::vector<Endpoint>& endpoints) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   ASSIGN_OR_RETURN(const auto gateway, networks_->host_gateway(*store, spec));
   return containers::update_hosts(spec, record.id, endpoints, gateway);
 }
 
 Result<std::vector<Endpoint>> RealBackend::connect(const store::ContainerRecord& record, const ContainerSpec& spec,
                                                    const NetworkAttachment& attachment) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   ASSIGN_OR_RETURN(auto endpoints, networks_->connect(*store, record, spec, attachment));
   TRY(update_hosts(record, spec, endpoints));
   return endpoints;
@@ -398,24 +447,24 @@ Result<std::vector<Endpoint>> RealBackend::connect(const store::ContainerRecord&
 
 Result<std::vector<Endpoint>> RealBackend::disconnect(const store::ContainerRecord& record, const ContainerSpec& spec,
                                                       const std::string& network) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   ASSIGN_OR_RETURN(auto endpoints, networks_->disconnect(*store, record, spec, network));
   TRY(update_hosts(record, spec, endpoints));
   return endpoints;
 }
 
 Result<> RealBackend::create_network(const NetworkSpec& spec) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   return networks_->create(*store, spec);
 }
 
 Result<> RealBackend::remove_network(const std::string& name) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   return networks_->remove(*store, name);
 }
 
 Result<> RealBackend::create_volume(const VolumeSpec& spec) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   ASSIGN_OR_RETURN(const auto existing, store->volume(spec.name));
   if (!existing) {
     if (spec.driver != "local" && !spec.driver.empty())
@@ -432,7 +481,7 @@ Result<> RealBackend::create_volume(const VolumeSpec& spec) {
 }
 
 Result<> RealBackend::remove_volume(const std::string& name) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   ASSIGN_OR_RETURN(const auto row, store->volume(name));
   if (!row) return {};
   ASSIGN_OR_RETURN(const auto rows, store->containers());
@@ -448,7 +497,7 @@ Result<> RealBackend::remove_volume(const std::string& name) {
 }
 
 Result<> RealBackend::remove_image(const std::string& reference) {
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   images::ImageStore images(*store);
   auto removed = images.remove(reference, {});
   if (!removed && removed.error().kind != ErrorKind::not_found && removed.error().kind != ErrorKind::exists)
@@ -458,7 +507,7 @@ Result<> RealBackend::remove_image(const std::string& reference) {
 
 Result<> RealBackend::close(bool empty) {
   if (!empty) return {};
-  ASSIGN_OR_RETURN(auto* store, thread_store());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
   // The project's subtree in every hierarchy, and ours above it when it was the last; rmdir refuses what is in use.
   std::error_code failed;
   std::vector<std::filesystem::path> hierarchies{"/sys/fs/cgroup"};
