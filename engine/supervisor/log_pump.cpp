@@ -31,8 +31,9 @@ constexpr int pumps_per_turn = 8;    ///< then others get their turn
 /// thousands of times a second and halves the throughput. The pipe holds what comes meanwhile; sparse output is never delayed.
 constexpr auto busy_gap = std::chrono::milliseconds(3);
 constexpr auto nap_time = std::chrono::milliseconds(1);
-/// How long a new supervisor leaves the output of a container alone that somebody was attached to. They come within milliseconds.
-constexpr auto listener_grace = std::chrono::milliseconds(500);
+/// How long a new supervisor leaves the output of a container alone that somebody was attached to. They come within milliseconds, on a busy
+/// machine within a second.
+constexpr auto listener_grace = std::chrono::seconds(3);
 
 /// Opens the FIFO at `path`, making it when missing. Mode 0666 inside a folder of mode 0700: a container's process of any user may
 /// open /dev/stdout again (which follows its descriptor to this inode), nobody else gets here.

@@ -204,29 +204,40 @@ Result<store::ContainerRecord> RealBackend::make(const ContainerSpec& spec, cons
   record.spec_json = to_json(spec);
   record.log_path = paths::container_log(record.id).string();
   record.created = store::now_ns();
-  StringMap volumes;
-  for (const auto& mount : mounts) {
-    if (mount.type != MountType::volume) continue;
-    std::string& name = volumes[mount.target];
-    name = mount.source;
-    if (!name.empty()) {
-      TRY(create_volume({.name = name, .project = spec.project}));
-      continue;
-    }
-    if (const auto kept = before.find(mount.target); kept != before.end()) {
-      ASSIGN_OR_RETURN(const auto row, store->volume(kept->second));
-      if (row && row->anonymous) {
-        name = kept->second;
+  std::vector<std::string> made;  // anonymous volumes: nobody but this container could ever remove them
+  const auto take_volumes = [&]() -> Result<> {
+    StringMap volumes;
+    for (const auto& mount : mounts) {
+      if (mount.type != MountType::volume) continue;
+      std::string& name = volumes[mount.target];
+      name = mount.source;
+      if (!name.empty()) {
+        TRY(create_volume({.name = name, .project = spec.project}));
         continue;
       }
+      if (const auto kept = before.find(mount.target); kept != before.end()) {
+        ASSIGN_OR_RETURN(const auto row, store->volume(kept->second));
+        if (row && row->anonymous) {
+          name = kept->second;
+          continue;
+        }
+      }
+      ASSIGN_OR_RETURN(name, random_id());
+      VolumeSpec anonymous{.name = name, .project = spec.project, .labels = mount.labels, .anonymous = true};
+      anonymous.labels.emplace("com.docker.volume.anonymous", "");
+      made.push_back(name);
+      TRY(create_volume(anonymous));
     }
-    ASSIGN_OR_RETURN(name, random_id());
-    VolumeSpec anonymous{.name = name, .project = spec.project, .labels = mount.labels, .anonymous = true};
-    anonymous.labels.emplace("com.docker.volume.anonymous", "");
-    TRY(create_volume(anonymous));
+    record.volumes_json = to_json(volumes);
+    return base::sys::make_directories(paths::container(record.id), 0711);
+  };
+  if (auto taken = take_volumes(); !taken) {
+    for (const auto& name : made) {
+      const auto removed = remove_volume(name);
+      if (!removed) base::log::warning("backend", removed.error().text());
+    }
+    return std::move(taken).error();
   }
-  record.volumes_json = to_json(volumes);
-  TRY(base::sys::make_directories(paths::container(record.id), 0711));
   return record;
 }
 

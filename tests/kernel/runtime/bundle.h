@@ -32,6 +32,7 @@ class Bundle {
   Bundle& operator=(const Bundle&) = delete;
 
   runtime::spec::Config config;           ///< changed by the test, written by the next command
+  std::string program = "compose-runtime";  ///< in build/bin
   [[nodiscard]] std::filesystem::path root() const { return folder_.path() / "rootfs"; }
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_.path(); }
   [[nodiscard]] std::filesystem::path state() const { return folder_.path() / "state"; }
