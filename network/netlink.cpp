@@ -173,6 +173,14 @@ void Batch::set_name(int interface, const std::string& name) {
   put_text(m, IFLA_IFNAME, name);
 }
 
+void Batch::set_down(const std::string& name) {
+  auto* m = request(RTM_NEWLINK, 0, "link " + name + " down", ENODEV);
+  auto header = link_header(0, true);
+  header.ifi_flags = 0;
+  append(m, header);
+  put_text(m, IFLA_IFNAME, name);
+}
+
 void Batch::set_group(const std::string& name, unsigned group) {
   auto* m = request(RTM_NEWLINK, 0, "group of link " + name, ENODEV);
   append(m, link_header(0, false));

@@ -73,6 +73,8 @@ class Batch {
   /// Of a link that is down.
   void set_name(int interface, const std::string& name);
   /// Missing is success.
+  void set_down(const std::string& name);
+  /// Missing is success.
   void set_group(const std::string& name, unsigned group);
   void isolate_port(int interface);
   /// Missing is success.

@@ -39,6 +39,9 @@ class Network {
   base::Result<Endpoint> attach(base::Fd container, const EndpointConfig& endpoint);
   /// Removes endpoints; missing is success. Many at once cost as much as one.
   base::Result<> detach(const std::vector<std::string>& endpoint_ids);
+  /// For endpoints whose containers have ended: nobody hears of them any more when this returns, and the kernel deletes them with
+  /// the containers' namespaces. A lone one is not waited for, which deleting takes (rcu_barrier() in netdev_run_todo(), 20 ms).
+  base::Result<> silence(const std::vector<std::string>& endpoint_ids);
 
   [[nodiscard]] const NetworkConfig& config() const;
   [[nodiscard]] base::Fd netns() const;

@@ -420,7 +420,7 @@ void Networks::cut_links(store::Store& store,
   for (const auto& [record, spec] : containers)
     for (const auto& attachment : spec.networks) ids[attachment.network].push_back(record.id);
   for (const auto& [name, members] : ids)
-    if (auto net = network(store, name)) (void)!(*net)->detach(members).has_value();
+    if (auto net = network(store, name)) (void)!(*net)->silence(members).has_value();
 }
 
 Result<> Networks::release(store::Store& store, const store::ContainerRecord& record, const ContainerSpec& spec) {
@@ -438,7 +438,7 @@ Result<> Networks::release(store::Store& store, const store::ContainerRecord& re
   if (names.empty()) return first;
   keep(store.release_all(record.id));
   for (const auto& name : names) {
-    if (auto net = network(store, name)) keep((*net)->detach({record.id}));
+    if (auto net = network(store, name)) keep((*net)->silence({record.id}));
     else if (net.error().kind != ErrorKind::not_found) keep(std::move(net).error());
     touch(name);
   }

@@ -213,6 +213,27 @@ not_found
 left: )");
 }
 
+TEST_CASE("the endpoint of a container that ended is heard of no more, and its id and address are free at once", "[network]") {
+  const auto seen = support::in_namespaces(namespaces, []() -> std::string {
+    LAB_ASSIGN(auto lab, Lab::make());
+    LAB_ASSIGN(auto net, Network::create(*lab->host, lab::config(1), lab->pin("net1")));
+    LAB_ASSIGN(auto ended, make_netns());
+    LAB_ASSIGN(auto next, make_netns());
+    const auto carrier = [](const base::UniqueFd& netns) {
+      return lab::shell("nsenter --net=/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(netns.number()) +
+                        " ip -o link show eth0 | grep -o 'state [A-Z]*'");
+    };
+    LAB_TRY(net.attach(ended.borrow(), lab::endpoint(1, 2)));
+    auto out = carrier(ended);
+    LAB_TRY(net.silence({lab::endpoint(1, 2).id}));
+    LAB_TRY(net.silence({"never seen"}));
+    out += carrier(ended);  // the namespace lives on here, as where another container has joined it
+    LAB_TRY(net.attach(next.borrow(), lab::endpoint(1, 2)));
+    return out + carrier(next);
+  });
+  REQUIRE_SEEN(seen, "state UP\nstate DOWN\nstate UP\n");
+}
+
 TEST_CASE("a container joins several networks, moves its default route and leaves them", "[network]") {
   const auto seen = support::in_namespaces(namespaces, []() -> std::string {
     LAB_ASSIGN(auto lab, Lab::make());
