@@ -200,12 +200,37 @@ Result<ScopedCgroup> ScopedCgroup::make(const CgroupPlan& plan, const spec::Reso
       out.tasks_.push_back(std::move(tasks));
     }
   }
+  TRY(out.limit_devices(plan, resources));
+  return out;
+}
+
+Result<ScopedCgroup> ScopedCgroup::adopt(const CgroupPlan& plan, const spec::Resources& resources, pid_t pid) {
+  ScopedCgroup out;
+  const std::string number = std::to_string(pid);
+  for (const CgroupFolder& folder : plan.folders) {
+    if (auto done = make_folder(folder, out.made_); !done) {
+      if (dispensable(folder)) continue;
+      return std::move(done).error();
+    }
+    out.paths_.push_back(folder.path);
+    TRY(write_limits_of(folder));
+    const auto members = cgroup_processes({folder.path});
+    if (std::ranges::find(members, pid) == members.end())
+      TRY(sys::write_file(folder.path + "/cgroup.procs", number));
+    if (folder.hierarchy->unified) {
+      ASSIGN_OR_RETURN(out.unified_, sys::open(folder.path, O_RDONLY | O_DIRECTORY));
+    }
+  }
+  TRY(out.limit_devices(plan, resources));
+  return out;
+}
+
+Result<> ScopedCgroup::limit_devices(const CgroupPlan& plan, const spec::Resources& resources) const {
   const bool v1_devices = std::ranges::any_of(plan.folders, [](const CgroupFolder& folder) {
     return is_v1(*folder.hierarchy, "devices");
   });
-  if (!resources.devices.empty() && !v1_devices && out.unified_.valid())
-    TRY(attach_device_program(out.unified_.borrow(), effective_device_rules(resources.devices)));
-  return out;
+  if (resources.devices.empty() || v1_devices || !unified_.valid()) return {};
+  return attach_device_program(unified_.borrow(), effective_device_rules(resources.devices));
 }
 
 Result<> enter_tasks(const std::vector<UniqueFd>& tasks) {

@@ -19,6 +19,8 @@ class ScopedCgroup {
   /// Makes the folders, applies the writes, attaches the device program (v2). Errors name the file.
   /// A folder that may not be made (no rights, rootless) is left out when nothing must be written into it.
   static base::Result<ScopedCgroup> make(const CgroupPlan& plan, const spec::Resources& resources);
+  /// Folders that systemd made for process `pid`: applies the writes and puts it into those of the hierarchies systemd leaves alone.
+  static base::Result<ScopedCgroup> adopt(const CgroupPlan& plan, const spec::Resources& resources, pid_t pid);
   ScopedCgroup() = default;
   ScopedCgroup(ScopedCgroup&&) noexcept = default;
   ScopedCgroup& operator=(ScopedCgroup&&) noexcept = default;
@@ -37,6 +39,7 @@ class ScopedCgroup {
   void commit() { made_.clear(); }
 
  private:
+  base::Result<> limit_devices(const CgroupPlan& plan, const spec::Resources& resources) const;
   std::vector<std::string> paths_, made_;
   base::UniqueFd unified_;
   std::vector<base::UniqueFd> tasks_;

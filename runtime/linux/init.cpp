@@ -44,8 +44,8 @@ Result<> enter_namespaces(InitContext& context, Stage& stage) {
   const spec::Config& config = *context.config;
   TRY(enter_tasks(*context.tasks));
   context.tasks->clear();
-  if (context.map_ids) {
-    TRY(context.sync.send(SyncType::need_mapping));
+  if (context.placed_outside) {
+    TRY(context.sync.send(SyncType::need_placing));
     TRY(context.sync.expect(SyncType::go));
   }
   // The host's procfs, for everything written there on the way: the container's own could be anything.

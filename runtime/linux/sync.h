@@ -11,7 +11,7 @@
 namespace runtime {
 
 enum class SyncType : std::uint8_t {
-  need_mapping,  ///< init → runtime: I am in my user namespace, write my id maps
+  need_placing,  ///< init → runtime: I am there; write my id maps, make my systemd scope
   at_pivot,      ///< init → runtime: mounts are done; run the hooks that precede pivot_root
   go,            ///< runtime → init: answer to the two above
   ready,         ///< init → runtime: all is set up; a terminal's descriptor may come with it

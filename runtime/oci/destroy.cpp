@@ -11,6 +11,7 @@
 #include "base/sys.h"
 #include "runtime/linux/cgroup.h"
 #include "runtime/linux/hooks.h"
+#include "runtime/linux/systemd.h"
 #include "runtime/oci/launch.h"
 #include "runtime/oci/logging.h"
 
@@ -99,6 +100,8 @@ Result<> destroy(const std::string& root, const std::string& id, Force force) {
   if (status != Status::stopped || !own_pid_namespace) first = kill_all(*record);
   auto detached = detach_root(*record);
   if (first && !detached) first = std::move(detached);
+  if (!record->unit.empty())
+    if (auto stopped = stop_unit(record->unit); first && !stopped) first = std::move(stopped);
   auto gone = remove_cgroup(record->cgroup_paths);
   if (first && !gone) first = std::move(gone);
   auto removed = dir.remove();

@@ -245,6 +245,7 @@ Result<int> verb_exec(const Global& global, const Arguments& arguments) {
     // First of all: the caller has to reap a child that failed, too. A zombie nobody reaps would keep its pid namespace's init from ending.
     if (arguments.has("pid-file"))
       TRY(sys::replace_file(arguments.value("pid-file"), std::to_string(child.pid)).with("--pid-file"));
+    TRY(send_pidfd(arguments.value("pidfd-socket"), child.pidfd.borrow()));
     ASSIGN_OR_RETURN(auto ready, sync.expect(SyncType::ready));
     terminal = std::move(ready.fd);
     return wait_for_exec(sync);

@@ -1,6 +1,7 @@
 // features: runtime-spec features.md. What is listed here is what the code honours; a test compares them.
 #include <seccomp.h>
 
+#include "runtime/linux/memory_policy.h"
 #include "runtime/linux/mount_plan.h"
 #include "runtime/oci/print.h"
 #include "runtime/oci/verbs.h"
@@ -35,13 +36,14 @@ void write_linux(spec::JsonWriter& out) {
   out.strings("namespaces", namespace_names);
   out.strings("capabilities", {spec::capability_names.begin(), spec::capability_names.end()});
   out.object("cgroup", [&] {
-    out.member("v1", true).member("v2", true).member("systemd", false).member("systemdUser", false).member("rdma", true);
+    out.member("v1", true).member("v2", true).member("systemd", true).member("systemdUser", true).member("rdma", true);
   });
   out.object("seccomp", [&] { write_seccomp(out); });
   out.object("apparmor", [&] { out.member("enabled", true); });
   out.object("selinux", [&] { out.member("enabled", true); });
   out.object("intelRdt", [&] { out.member("enabled", false); });
   out.object("netDevices", [&] { out.member("enabled", false); });
+  out.object("memoryPolicy", [&] { out.strings("modes", known_memory_modes()).strings("flags", known_memory_flags()); });
   out.object("mountExtensions", [&] { out.object("idmap", [&] { out.member("enabled", true); }); });
 }
 

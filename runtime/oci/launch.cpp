@@ -40,6 +40,13 @@ std::vector<int> inherited_descriptors() {
 
 std::string seccomp_cache(const std::string& root) { return root + "/.cache/seccomp"; }
 
+Result<> send_pidfd(const std::string& path, Fd pidfd) {
+  if (path.empty()) return {};
+  ASSIGN_OR_RETURN(const auto socket, sys::connect_unix(path).with("--pidfd-socket"));
+  const int fds[] = {pidfd.number()};
+  return sys::send_fds(socket.borrow(), "pidfd", fds).with("--pidfd-socket");
+}
+
 HookRun hook_run(const ContainerRecord& record, Status status) {
   return {.state = state_json(record, status, status == Status::stopped ? 0 : record.pid),
           .working_dir = ::access(record.bundle.c_str(), X_OK) == 0 ? record.bundle : std::string(),
@@ -124,8 +131,14 @@ Result<> Launched::prepare(const CreateOptions& options) {
   context.process.keep_groups = config_->annotations.contains("run.oci.keep_original_groups");
   context.process.tiny_init = options.tiny_init;
   context.map_ids = context.namespaces.is_new(CLONE_NEWUSER);
+  context.placed_outside = context.map_ids || options.cgroups == CgroupManager::systemd;
   ASSIGN_OR_RETURN(context.cgroups, cgroup_host());
-  ASSIGN_OR_RETURN(record_.cgroup_path, cgroup_path(config_->linux_.cgroups_path, options.id));
+  if (options.cgroups == CgroupManager::systemd) {
+    ASSIGN_OR_RETURN(scope_, systemd_unit(config_->linux_.cgroups_path, options.id, ::geteuid() != 0));
+    record_.unit = scope_.name;
+  } else {
+    ASSIGN_OR_RETURN(record_.cgroup_path, cgroup_path(config_->linux_.cgroups_path, options.id));
+  }
 
   record_.id = options.id;
   record_.bundle = bundle;
@@ -159,12 +172,15 @@ Result<> Launched::place_root(const CreateOptions& options) {
 
 Result<> Launched::prepare_files(const CreateOptions& options) {
   InitContext& context = *context_;
-  if (options.with_cgroups) {
+  if (options.cgroups == CgroupManager::direct) {
     const spec::Resources resources = config_->linux_.resources.value_or(spec::Resources{});
     ASSIGN_OR_RETURN(const auto plan, plan_cgroup(context.cgroups, record_.cgroup_path, resources));
     ASSIGN_OR_RETURN(cgroup_, ScopedCgroup::make(plan, resources));
     record_.cgroup_paths = cgroup_.paths();
   }
+  const auto shows_cgroups = [](const PlannedMount& mount) { return mount.kind == MountKind::cgroup; };
+  if (!record_.unit.empty() && !context.cgroups.unified_only() && !context.namespaces.new_cgroup && std::ranges::any_of(context.mounts, shows_cgroups))
+    return base::make_error(ErrorKind::unsupported, "--systemd-cgroup: on cgroup v1 a cgroup mount needs a cgroup namespace of its own");
   context.tasks = &cgroup_.tasks();
   ASSIGN_OR_RETURN(context.root, detached_root(*config_, options, context.bundle));
   TRY(place_root(options));
@@ -270,6 +286,24 @@ Result<> Launched::start_init(const CreateOptions& options) {
   return {};
 }
 
+/// systemd can only make a scope around a process that is there: init waits meanwhile. Everything systemd does not manage, the
+/// other hierarchies of a v1 machine included, is written by us.
+Result<> Launched::start_scope() {
+  const spec::Resources resources = config_->linux_.resources.value_or(spec::Resources{});
+  const CgroupHost& host = context_->cgroups;
+  auto properties = unit_properties(resources, host.unified_only());
+  ASSIGN_OR_RETURN(const auto annotated, annotated_properties(config_->annotations));
+  properties.insert(properties.end(), annotated.begin(), annotated.end());
+  TRY(start_unit(scope_, record_.pid, "container " + record_.id, properties));
+  ASSIGN_OR_RETURN(const auto text, sys::read_file("/proc/" + std::to_string(record_.pid) + "/cgroup"));
+  record_.cgroup_path = systemd_cgroup(text);
+  if (record_.cgroup_path.size() < 2) return base::make_error(ErrorKind::internal, "systemd: the container is in no cgroup of its own");
+  ASSIGN_OR_RETURN(const auto plan, plan_cgroup(host, record_.cgroup_path, resources));
+  ASSIGN_OR_RETURN(cgroup_, ScopedCgroup::adopt(plan, resources, record_.pid));
+  record_.cgroup_paths = cgroup_.paths();
+  return {};
+}
+
 Result<> Launched::converse(const CreateOptions& options) {
   InitContext& context = *context_;
   // Init has its own copies by now; ours would keep mounts and sockets alive.
@@ -281,9 +315,16 @@ Result<> Launched::converse(const CreateOptions& options) {
   // First of all: the caller has to reap a child that failed, too.
   if (!options.pid_file.empty())
     TRY(sys::replace_file(options.pid_file, std::to_string(record_.pid)).with("--pid-file"));
-  if (context.map_ids) {
-    TRY(sync_.expect(SyncType::need_mapping));
-    TRY(write_id_maps(record_.pid, config_->linux_));
+  TRY(send_pidfd(options.pidfd_socket, pidfd_.borrow()));
+  if (context.placed_outside) {
+    TRY(sync_.expect(SyncType::need_placing));
+    if (!record_.unit.empty()) {
+      // Whatever cuts us off from here on: delete --force finds the unit.
+      record_.start_time = process_start_time(record_.pid);
+      TRY(state_.save(record_));
+      TRY(start_scope());
+    }
+    if (context.map_ids) TRY(write_id_maps(record_.pid, config_->linux_));
     TRY(sync_.send(SyncType::go));
   }
   record_.start_time = process_start_time(record_.pid);
@@ -322,6 +363,7 @@ Launched::~Launched() {
 void Launched::kill_init() {
   (void)base::sys::pidfd_send_signal(pidfd_.borrow(), SIGKILL).has_value();
   (void)detach_root(record_).has_value();
+  if (!record_.unit.empty()) (void)stop_unit(record_.unit).has_value();
   // The cgroups can only go once it left them. With CLONE_PARENT our caller reaps it, but its end is seen here too.
   pollfd wait{.fd = pidfd_.number(), .events = POLLIN, .revents = 0};
   while (::poll(&wait, 1, 5000) < 0 && errno == EINTR) {

@@ -7,13 +7,15 @@
 #include "runtime/linux/cgroup.h"
 #include "runtime/linux/hooks.h"
 #include "runtime/linux/init.h"
+#include "runtime/linux/systemd.h"
 #include "runtime/oci/state.h"
+#include "runtime/oci/verbs.h"
 
 namespace runtime::oci {
 
 struct CreateOptions {
-  std::string root, id, bundle = ".", config_file, console_socket, pid_file;
-  bool with_cgroups = true;
+  std::string root, id, bundle = ".", config_file, console_socket, pid_file, pidfd_socket;
+  CgroupManager cgroups = CgroupManager::direct;
   bool no_pivot = false, no_new_keyring = false, tiny_init = false;
   bool wait_for_start = false;   ///< create: the program runs only after `start`
   bool child_of_caller = false;  ///< create, run --detach: our caller reaps init
@@ -53,6 +55,7 @@ class Launched {
  private:
   Launched() = default;
   base::Result<> prepare(const CreateOptions& options);
+  base::Result<> start_scope();
   base::Result<> place_root(const CreateOptions& options);
   base::Result<> prepare_files(const CreateOptions& options);
   base::Result<> start_init(const CreateOptions& options);
@@ -65,6 +68,7 @@ class Launched {
   ContainerRecord record_;
   StateDir state_;
   ScopedCgroup cgroup_;
+  SystemdUnit scope_;   ///< with systemd only
   SyncSocket sync_;
   base::UniqueFd pidfd_, terminal_;
   bool armed_ = false, ours_ = false;
@@ -75,6 +79,9 @@ base::Result<> wait_for_exec(const SyncSocket& sync);
 
 /// What hooks of the host's side get: the state as `status`, and the bundle as working directory.
 HookRun hook_run(const ContainerRecord& record, Status status);
+
+/// --pidfd-socket: whoever listens at `path` gets the descriptor.
+base::Result<> send_pidfd(const std::string& path, base::Fd pidfd);
 
 /// Where compiled seccomp filters are kept.
 std::string seccomp_cache(const std::string& root);

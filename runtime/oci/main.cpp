@@ -23,8 +23,8 @@ constexpr Flag global_flags[] = {
     {0, "log-format", "text|json", "their format"},
     {0, "log-level", "LEVEL", "error, warning, info or debug"},
     {0, "debug", "", "log more"},
-    {0, "systemd-cgroup", "", "refused: cgroups are made directly"},
-    {0, "cgroup-manager", "NAME", "cgroupfs, or disabled: no cgroups and no limits"},
+    {0, "systemd-cgroup", "", "let systemd make the cgroup: cgroupsPath is SLICE:PREFIX:NAME"},
+    {0, "cgroup-manager", "NAME", "cgroupfs, systemd (as --systemd-cgroup), or disabled: no cgroups and no limits"},
     {0, "rootless", "BOOL", "accepted: found out by itself"},
     {'v', "version", "", "print the version"},
     {'h', "help", "", "print this"},
@@ -68,12 +68,14 @@ base::Result<Global> read_global(const Arguments& arguments) {
     global.root = std::string(here) + "/" + global.root;
   }
   global.debug = arguments.has("debug");
-  if (arguments.has("systemd-cgroup")) return base::make_error(base::ErrorKind::unsupported, "--systemd-cgroup: not supported; cgroups are made directly (cgroupfs)");
+  if (arguments.has("systemd-cgroup")) global.cgroups = CgroupManager::systemd;
   const auto manager = arguments.value("cgroup-manager");
   if (manager == "disabled")
     global.cgroups = CgroupManager::disabled;
+  else if (manager == "systemd")
+    global.cgroups = CgroupManager::systemd;
   else if (!manager.empty() && manager != "cgroupfs")
-    return base::make_error(base::ErrorKind::unsupported, "--cgroup-manager: '" + manager + "' is not cgroupfs or disabled");
+    return base::make_error(base::ErrorKind::unsupported, "--cgroup-manager: '" + manager + "' is not cgroupfs, systemd or disabled");
   return global;
 }
 

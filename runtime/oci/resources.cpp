@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "runtime/linux/cgroup.h"
+#include "runtime/linux/systemd.h"
 #include "runtime/linux/device_bpf.h"
 #include "runtime/linux/text.h"
 #include "runtime/oci/print.h"
@@ -115,6 +116,7 @@ Result<int> verb_update(const Global& global, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto host, cgroup_host());
   ASSIGN_OR_RETURN(auto plan, plan_cgroup(host, record.cgroup_path, resources));
   order_memory_writes(plan);
+  if (!record.unit.empty()) TRY(set_unit_properties(record.unit, unit_properties(resources, host.unified_only())));
   TRY(write_limits(plan));
   if (resources.devices.empty() || host.with("devices")) return 0;
   if (const Hierarchy* unified = host.unified()) {

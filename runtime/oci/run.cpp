@@ -28,12 +28,13 @@ Result<CreateOptions> create_options(const Global& global, const Arguments& argu
   CreateOptions options;
   options.root = global.root;
   options.inherited = inherited_descriptors();
-  options.with_cgroups = global.cgroups != CgroupManager::disabled;
+  options.cgroups = global.cgroups;
   options.id = arguments.positional.front();
   if (arguments.has("bundle")) options.bundle = arguments.value("bundle");
   options.config_file = arguments.value("config");
   options.console_socket = arguments.value("console-socket");
   options.pid_file = arguments.value("pid-file");
+  options.pidfd_socket = arguments.value("pidfd-socket");
   options.no_pivot = arguments.has("no-pivot");
   options.no_new_keyring = arguments.has("no-new-keyring");
   options.tiny_init = arguments.has("init");

@@ -55,7 +55,7 @@ std::string to_json(const ContainerRecord& record) {
     out.member("created", record.created).member("cgroupPath", record.cgroup_path);
     out.member("cgroupPaths", record.cgroup_paths).member("namespaces", record.namespaces);
     out.member("annotations", record.annotations).member("owner", record.owner);
-    out.member("noPivot", record.no_pivot).member("rootMount", record.root_mount);
+    out.member("noPivot", record.no_pivot).member("rootMount", record.root_mount).member("unit", record.unit);
   });
   return out.take();
 }

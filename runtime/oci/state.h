@@ -23,6 +23,7 @@ struct ContainerRecord {
   std::uint64_t start_time = 0;              ///< of /proc/PID/stat: tells a recycled pid apart
   std::vector<std::string> cgroup_paths;
   std::string cgroup_path;                   ///< below each hierarchy
+  std::string unit;                          ///< systemd's scope; "" = the folders are ours
   std::vector<std::string> namespaces;       ///< types a further process joins
   std::map<std::string, std::string> annotations;
   std::uint32_t owner = 0;

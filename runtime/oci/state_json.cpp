@@ -27,6 +27,7 @@ base::Result<ContainerRecord> parse_record(std::string_view text) {
   from.read("owner", record.owner);
   from.read("noPivot", record.no_pivot);
   from.read("rootMount", record.root_mount);
+  from.read("unit", record.unit);
   if (mistakes.first) return std::move(*mistakes.first);
   return record;
 }

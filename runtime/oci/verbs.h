@@ -12,6 +12,7 @@ namespace runtime::oci {
 /// Who makes cgroups and writes limits.
 enum class CgroupManager : unsigned char {
   direct,    ///< this program (cgroupfs)
+  systemd,   ///< systemd makes a scope and manages what it can; the rest is written by us
   disabled,  ///< nobody: the container stays in its caller's cgroups and has no limits
 };
 
