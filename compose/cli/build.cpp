@@ -12,6 +12,7 @@
 #include "compose/cli/progress.h"
 #include "compose/cli/verbs.h"
 #include "compose/cli/workers.h"
+#include "compose/load/units.h"
 
 namespace compose::cli {
 
@@ -27,6 +28,7 @@ class Numbering {
   void line(const std::string& text) {
     const auto vertex = json_number(text, "vertex");
     const auto event = json_text(text, "event");
+    if (event && *event == "warning") out("[" + service_ + "] WARNING: " + json_text(text, "text").value_or("") + "\n");
     if (!vertex || !event) return;
     auto [at, fresh] = numbers_.try_emplace(static_cast<long>(*vertex), 0);
     if (fresh) {
@@ -79,18 +81,18 @@ Result<bool> build_services(const model::Project& project, const std::vector<std
     const std::string image = reconcile::image_name(project, service, globals().compatibility);
     Job job;
     job.arguments = {"build"};
-    job.input = build_request(project, service, options, quiet ? "quiet" : order.size() == 1 ? "plain" : "json");
+    job.input = build_request(project, service, options, quiet ? "quiet" : order.size() == 1 || options.check ? "plain" : "json");
     for (const auto& [key, source] : service.build->additional_contexts) {
       if (const auto before = index.find(source.starts_with("service:") ? source.substr(8) : ""); before != index.end()) {
         job.after.push_back(before->second);
       }
     }
     numbering.push_back(std::make_unique<Numbering>(name));
-    if (!quiet && order.size() == 1) job.on_line = [](const std::string& line) { out(line + "\n"); };
-    if (!quiet && order.size() > 1) job.on_line = [numbers = numbering.back().get()](const std::string& line) { numbers->line(line); };
-    job.on_end = [&writer, image, quiet](int code, const std::string& errors) {
+    if (!quiet && (order.size() == 1 || options.check)) job.on_line = [](const std::string& line) { out(line + "\n"); };
+    if (!quiet && order.size() > 1 && !options.check) job.on_line = [numbers = numbering.back().get()](const std::string& line) { numbers->line(line); };
+    job.on_end = [&writer, image, quiet, check = options.check](int code, const std::string& errors) {
       if (code == 0) {
-        if (!quiet) writer->change({image, "Built", ""});
+        if (!quiet && !check) writer->change({image, "Built", ""});
       } else {
         err(errors.empty() ? "building " + image + " failed with code " + std::to_string(code) + "\n" : errors + "\n");
       }
@@ -122,10 +124,18 @@ Result<int> run_build(const Parsed& parsed) {
     return 0;
   }
   BuildOptions options{.arguments = parsed.list("build-arg"), .ssh = parsed.list("ssh"), .no_cache = parsed.on("no-cache"),
-                       .pull = parsed.on("pull"), .quiet = parsed.on("quiet"), .push = parsed.on("push")};
+                       .pull = parsed.on("pull"), .quiet = parsed.on("quiet"), .push = parsed.on("push"), .check = parsed.on("check"),
+                       .memory_bytes = 0, .provenance = parsed.text("provenance"), .sbom = parsed.text("sbom")};
+  if (const std::string memory = parsed.text("memory"); !memory.empty()) {
+    const auto bytes = load::parse_bytes(memory);
+    if (!bytes || *bytes < 0) return usage_error("invalid argument \"" + memory + "\" for \"-m, --memory\" flag: invalid size: '" + memory + "'");
+    options.memory_bytes = *bytes;
+  }
+  if (const std::string builder = parsed.text("builder"); !builder.empty() && builder != "default")
+    return usage_error("no builder \"" + builder + "\" found: images are built by the built-in builder, called default");
   ASSIGN_OR_RETURN(const bool built, build_services(project, services, options));
   if (!built) return 1;
-  if (!options.push) return 0;
+  if (!options.push || options.check) return 0;
   ASSIGN_OR_RETURN(const bool pushed, push_services(project, services, options.quiet, false));
   return pushed ? 0 : 1;
 }

@@ -143,8 +143,10 @@ std::string build_request(const model::Project& project, const model::Service& s
   request.add("privileged", build.privileged);
   request.add("entitlements", build.entitlements);
   request.add("isolation", build.isolation);
-  request.add("provenance", build.provenance);
-  request.add("sbom", build.sbom);
+  request.add("provenance", options.provenance.empty() ? build.provenance : options.provenance);
+  request.add("sbom", options.sbom.empty() ? build.sbom : options.sbom);
+  request.add("check", options.check);
+  if (options.memory_bytes != 0) request.raw("memory", std::to_string(options.memory_bytes));
   request.add("project", project.name);
   request.add("service", service.name);
   request.add("progress", progress);

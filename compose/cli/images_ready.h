@@ -28,6 +28,9 @@ struct BuildOptions {
   std::vector<std::string> arguments;    ///< --build-arg
   std::vector<std::string> ssh;
   bool no_cache = false, pull = false, quiet = false, push = false;
+  bool check = false;                    ///< --check: nothing is built
+  std::int64_t memory_bytes = 0;         ///< of each command of a build; 0 = no limit
+  std::string provenance, sbom;          ///< given here they win over the file
 };
 /// Builds the services that have `build:`. Shows BuildKit's plain output and " NAME  Built". False: one failed (and was shown).
 base::Result<bool> build_services(const model::Project& project, const std::vector<std::string>& services, const BuildOptions& options);

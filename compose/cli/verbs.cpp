@@ -200,17 +200,17 @@ constexpr Flag run_flags[] = {
 constexpr std::string_view no_builder = "is not supported: images are built by the built-in builder";
 constexpr Flag build_flags[] = {
     {"build-arg", 0, list, "Set build-time variables for services"},
-    {"builder", 0, text, "Set builder to use", "", "", no_builder},
-    {"check", 0, boolean, "Check build configuration", "", "", "is not supported yet"},
+    {"builder", 0, text, "Set builder to use"},
+    {"check", 0, boolean, "Check build configuration"},
     dry_run,
-    {"memory", 'm', text, "Set memory limit for the build container. Not supported by BuildKit.", "bytes", "", "is not supported (nor is it by BuildKit)"},
+    {"memory", 'm', text, "Set memory limit for the build container. Not supported by BuildKit.", "bytes"},
     {"no-cache", 0, boolean, "Do not use cache when building the image"},
     {"print", 0, boolean, "Print equivalent bake file", "", "", no_builder},
-    {"provenance", 0, text, "Add a provenance attestation", "", "", "is not supported yet"},
+    {"provenance", 0, text, "Add a provenance attestation"},
     {"pull", 0, boolean, "Always attempt to pull a newer version of the image"},
     {"push", 0, boolean, "Push service images"},
     {"quiet", 'q', boolean, "Suppress the build output"},
-    {"sbom", 0, text, "Add a SBOM attestation", "", "", "is not supported yet"},
+    {"sbom", 0, text, "Add a SBOM attestation"},
     {"ssh", 0, list, "Set SSH authentications used when building service images. (use 'default' for using your default SSH Agent)"},
     {"with-dependencies", 0, boolean, "Also build dependencies (transitively)"},
 };

@@ -8,8 +8,12 @@
 
 #include "base/sys.h"
 #include "engine/build/build_hooks.h"
+#include "engine/build/cache_options.h"
+#include "engine/build/checks.h"
 #include "engine/build/solver.h"
 #include "engine/build/step_network.h"
+#include "engine/registry/archive.h"
+#include "engine/registry/cache.h"
 #include "engine/registry/transfer.h"
 
 namespace engine::build {
@@ -23,7 +27,7 @@ base::Error unsupported(std::string message) { return base::make_error(base::Err
 /// What this builder cannot honour is refused, not ignored.
 Result<> check_request(const BuildRequest& request) {
   if (request.platforms.size() > 1) return unsupported("multiple platforms are not supported: build them one by one");
-  if (!request.cache_to.empty()) return unsupported("cache export is not supported: " + request.cache_to.front());
+  for (const auto& to : request.cache_to) TRY(parse_cache_place(to, true));
   if (!request.isolation.empty() && request.isolation != "default") return unsupported("isolation " + request.isolation + " is not supported on Linux");
   const auto wanted = [](const std::string& value) { return !value.empty() && value != "false" && value != "0"; };
   if (wanted(request.provenance)) return unsupported("attestation provenance is not supported");
@@ -66,10 +70,16 @@ class Build {
     TRY(open_contexts(session));
     TRY(load_definition(where));
     TRY(load_ignore());
+    ASSIGN_OR_RETURN(const auto findings, look_for_warnings(where));
+    if (request_.check) return report_check(findings);
     ASSIGN_OR_RETURN(StageState state, solve(session, where));
     where = {};
     ASSIGN_OR_RETURN(BuildResult result, export_image(state));
+    TRY(export_caches(state));
     for (auto& context : opened_) context->save_digests();
+    std::vector<std::string> lines;
+    for (const auto& finding : findings) lines.push_back(finding_text(finding));
+    progress_.warnings(lines);
     progress_.result(result.image_id);
     return result;
   }
@@ -84,7 +94,11 @@ class Build {
         context_images_[context_name(name)] = value.substr(15);
         continue;
       }
-      if (value.starts_with("oci-layout://") || value.starts_with("target:") || value.starts_with("service:"))
+      if (value.starts_with("oci-layout://")) {
+        ASSIGN_OR_RETURN(context_images_[context_name(name)], load_oci_layout(value.substr(13)).with("additional context " + name));
+        continue;
+      }
+      if (value.starts_with("target:") || value.starts_with("service:"))
         return unsupported("additional context " + name + ": " + value + " is not supported");
       ASSIGN_OR_RETURN(Context context, Context::open(session, value).with("additional context " + name));
       TRY(context.load_ignore(""));
@@ -92,6 +106,21 @@ class Build {
       contexts_[context_name(name)] = opened_.back().get();
     }
     return {};
+  }
+
+  /// "/folder[:tag][@digest]": the image's id, once it is in the store.
+  static Result<std::string> load_oci_layout(const std::string& text) {
+    const std::size_t at = text.find('@');
+    std::string folder = text.substr(0, at), digest = at == std::string::npos ? "" : text.substr(at + 1), tag;
+    if (const std::size_t colon = folder.rfind(':'); colon != std::string::npos && folder.find('/', colon) == std::string::npos) {
+      tag = folder.substr(colon + 1);
+      folder.resize(colon);
+    }
+    ASSIGN_OR_RETURN(store::Store store, store::Store::open());
+    ASSIGN_OR_RETURN(const auto loaded, registry::load_layout(store, folder, {.progress = {}, .keep_names = false, .tag = tag, .digest = digest}));
+    if (loaded.size() != 1)
+      return base::make_error(base::ErrorKind::invalid, folder + (loaded.empty() ? ": holds no such image" : ": holds several images; name one as FOLDER:TAG or FOLDER@DIGEST"));
+    return loaded.front().id;
   }
 
   Result<std::string> read_dockerfile(const std::string& name) {
@@ -124,9 +153,9 @@ class Build {
       return error;
     }
     file_ = std::move(*parsed);
-    StageOptions options{.target = request_.target, .args = request_.args, .platform_args = platform_args_, .contexts = {}};
-    for (const auto& [context, value] : request_.additional_contexts) options.contexts.insert(context_name(context));
-    ASSIGN_OR_RETURN(plan_, plan_stages(file_, options, where));
+    options_ = {.target = request_.target, .args = request_.args, .platform_args = platform_args_, .contexts = {}};
+    for (const auto& [context, value] : request_.additional_contexts) options_.contexts.insert(context_name(context));
+    ASSIGN_OR_RETURN(plan_, plan_stages(file_, options_, where));
     return {};
   }
 
@@ -154,9 +183,43 @@ class Build {
     progress_.done(vertex);
     for (const auto& from : request_.cache_from) {  // only an accelerator: said, not fatal
       const Vertex cache = progress_.begin("importing cache manifest from " + from);
-      progress_.error(cache, "cache import is not supported, building without it");
+      auto opened = [&]() -> Result<std::unique_ptr<registry::CacheSource>> {
+        ASSIGN_OR_RETURN(const CachePlace place, parse_cache_place(from, false));
+        return registry::CacheSource::open(place.where);
+      }();
+      if (opened) {
+        caches_.push_back(std::move(*opened));
+        progress_.done(cache);
+      } else {
+        progress_.error(cache, opened.error().text());
+      }
     }
     return {};
+  }
+
+  Result<std::vector<Finding>> look_for_warnings(Span& where) {
+    where = {};
+    ASSIGN_OR_RETURN(const CheckOptions checks, CheckOptions::parse(file_.check));
+    auto findings = check_dockerfile(file_, plan_, options_, checks, &opened_.front()->ignore());
+    if (!checks.fail || findings.empty() || request_.check) return findings;
+    std::set<std::string> rules;
+    for (const auto& finding : findings) rules.insert(finding.rule);
+    std::string names;
+    for (const auto& rule : rules) names += (names.empty() ? "" : ", ") + rule;
+    return base::make_error(base::ErrorKind::invalid, "lint violation found for rules: " + names);
+  }
+
+  /// --check: as `docker build --check` prints it.
+  Result<BuildResult> report_check(const std::vector<Finding>& findings) {
+    if (findings.empty()) {
+      progress_.text("Check complete, no warnings found.\n");
+      return BuildResult{};
+    }
+    const auto count = std::to_string(findings.size());
+    std::string text = "Check complete, " + count + (findings.size() == 1 ? " warning has" : " warnings have") + " been found!\n";
+    for (const auto& finding : findings) text += "\nWARNING: " + finding.rule + "\n" + finding.message + "\n" + excerpt(file_, finding.where);
+    progress_.text(text);
+    return base::make_error(base::ErrorKind::invalid, "the build checks found " + count + (findings.size() == 1 ? " warning" : " warnings"));
   }
 
   Result<StageState> solve(Session& session, Span& where) {
@@ -184,10 +247,12 @@ class Build {
                     .platform_args = platform_args_,
                     .platform = platform_,
                     .epoch_s = source_date_epoch(request_),
+                    .caches = &caches_,
                     .stop = stop.borrow()};
     Solver solver(bench);
     Failure failure;
     auto state = solver.solve(failure);
+    recorded_ = solver.recorded();
     if (!state) {
       where = failure.where;
       for (auto& context : opened_) context->save_digests();
@@ -201,6 +266,28 @@ class Build {
     if (!result) progress_.error(vertex, result.error().text());
     else progress_.done(vertex);
     return result;
+  }
+
+  Result<> export_caches(const StageState& state) {
+    for (const auto& to : request_.cache_to) {
+      ASSIGN_OR_RETURN(const CachePlace place, parse_cache_place(to, true));
+      const Vertex vertex = progress_.begin("exporting cache to " + to);
+      const auto& image = state.meta.config.diff_ids;
+      std::vector<registry::CacheEntry> entries;
+      for (const auto& entry : recorded_) {
+        const bool of_image = entry.diff_ids.size() <= image.size() && std::equal(entry.diff_ids.begin(), entry.diff_ids.end(), image.begin());
+        if (place.whole || of_image) entries.push_back(entry);
+      }
+      ASSIGN_OR_RETURN(store::Store store, store::Store::open());
+      const auto done = registry::export_cache(store, entries, place.where);
+      if (done) {
+        progress_.done(vertex);
+        continue;
+      }
+      progress_.error(vertex, done.error().text());
+      if (!place.may_fail) return done.error();
+    }
+    return {};
   }
 
   Result<BuildResult> store_image(StageState& state, Vertex vertex) {
@@ -236,7 +323,10 @@ class Build {
   std::vector<std::unique_ptr<Context>> opened_;  ///< [0] the main one
   std::map<std::string, Context*> contexts_;
   std::map<std::string, std::string> context_images_;
+  std::vector<std::unique_ptr<registry::CacheSource>> caches_;
+  std::vector<registry::CacheEntry> recorded_;
   Dockerfile file_;
+  StageOptions options_;
   StagePlan plan_;
 };
 

@@ -19,7 +19,8 @@
 //     "shm_size": 67108864, "memory": 1073741824, "ulimits": [{"name": "nofile", "soft": 1024, "hard": 2048}],
 //     "privileged": false, "entitlements": ["security.insecure", "network.host"], "isolation": "", "provenance": "", "sbom": "",
 //     "project": "demo", "service": "web",   only shown in errors
-//     "progress": "plain|json|quiet", "iidfile": "/path" }
+//     "progress": "plain|json|quiet", "iidfile": "/path",
+//     "check": false }                  nothing is built: warnings are printed, and any is a failure
 //
 // Progress "plain" is BuildKit's (`#5 [2/3] RUN make`, `#5 0.123 text`, `#5 DONE 0.4s`). "json" is one object a line:
 //   {"vertex": 5, "name": "[2/3] RUN make", "event": "start|log|done|cached|cancelled|error", "text": "…", "seconds": 0.123}
@@ -77,10 +78,11 @@ struct BuildRequest {
   std::string project, service;
   ProgressMode progress = ProgressMode::plain;
   std::string iidfile;
+  bool check = false;                        ///< only look for what the build checks find
 };
 
 struct BuildResult {
-  std::string image_id;  ///< "sha256:…" of the image config
+  std::string image_id;  ///< "sha256:…" of the image config; "" after a check
 };
 
 /// A failed build as the user should see it.

@@ -73,14 +73,18 @@ Result<BuiltLayer> StepLayer::commit(store::Store& store, const Layers& below, c
   built.diff_id = layer.diff_id;
   built.created = epoch_s ? *epoch_s * 1'000'000'000 : store::now_ns();
   ASSIGN_OR_RETURN(built.chain_id, images.add_layer(upper_, layer));
+  TRY(remember(store, key, built.chain_id, text, built.created));
+  return built;
+}
+
+Result<> remember(store::Store& store, const std::string& key, const std::string& chain_id, const std::string& text, WallNs created) {
   store::CacheRecord record;
   record.key = key;
-  record.chain_id = built.chain_id;
+  record.chain_id = chain_id;
   record.value_json = "{\"step\":" + json_text(text) + "}";
-  record.created = built.created;
-  record.used = built.created;
-  TRY(store.put_cache_entry(record));
-  return built;
+  record.created = created;
+  record.used = store::now_ns();
+  return store.put_cache_entry(record);
 }
 
 void push(Layers& layers, const BuiltLayer& layer) {

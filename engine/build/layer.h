@@ -26,6 +26,9 @@ struct BuiltLayer {
 /// The layer a key made earlier, when its files are still there.
 Result<std::optional<BuiltLayer>> find_layer(store::Store& store, const std::string& key);
 
+/// Records that `key` made the layer.
+Result<> remember(store::Store& store, const std::string& key, const std::string& chain_id, const std::string& text, WallNs created);
+
 /// A step at work. Dropped without commit(), its files go with the session.
 class StepLayer {
  public:

@@ -68,7 +68,7 @@ Result<> read_directives(Dockerfile& file, Span& where) {
     where = {static_cast<int>(i + 1), static_cast<int>(i + 1), 1};
     if (!seen.insert(key).second) return invalid("only one " + key + " parser directive can be used");
     if (key == "syntax") file.syntax = value;
-    if (key == "check") file.check_skip_all = value.find("skip=all") != std::string::npos;
+    if (key == "check") file.check = value;
     if (key != "escape") continue;
     if (value != "\\" && value != "`") return invalid("invalid escape token '" + value + "' does not match ` or \\");
     file.escape = value.front();

@@ -38,7 +38,7 @@ struct Dockerfile {
   std::string name;                   ///< shown in errors
   char escape = '\\';
   std::string syntax;                 ///< "# syntax=": accepted, never fetched: all of it is built in
-  bool check_skip_all = false;
+  std::string check;                  ///< "# check=": options of the build checks
   std::vector<std::string> lines;
   std::vector<Instruction> instructions;
 };

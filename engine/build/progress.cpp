@@ -147,4 +147,15 @@ void Progress::result(const std::string& image_id) {
   if (mode_ == ProgressMode::quiet) write(image_id + "\n");
 }
 
+void Progress::warnings(const std::vector<std::string>& lines) {
+  if (lines.empty()) return;
+  const std::lock_guard lock(mutex_);
+  if (mode_ == ProgressMode::json)
+    for (const auto& line : lines) write("{\"event\":\"warning\",\"text\":" + json_text(line) + "}\n");
+  if (mode_ != ProgressMode::plain) return;
+  std::string all = "\n " + std::to_string(lines.size()) + (lines.size() == 1 ? " warning" : " warnings") + " found:\n";
+  for (const auto& line : lines) all += " - " + line + "\n";
+  write(all);
+}
+
 }  // namespace engine::build

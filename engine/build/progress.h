@@ -33,6 +33,10 @@ class Progress {
   void error(Vertex vertex, const std::string& message);
   /// The end of a successful build.
   void result(const std::string& image_id);
+  /// What the build checks found, a line each; plain and json.
+  void warnings(const std::vector<std::string>& lines);
+  /// Text of its own: the report of a check.
+  void text(const std::string& text) { write(text); }
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -105,6 +105,7 @@ base::Result<> take_key(BuildRequest& r, const std::string& key, const Json& val
   if (key == "project") return take(key, value, r.project);
   if (key == "service") return take(key, value, r.service);
   if (key == "iidfile") return take(key, value, r.iidfile);
+  if (key == "check") return take(key, value, r.check);
   if (key != "progress") return invalid(key, "unknown key");
   std::string mode;
   TRY(take(key, value, mode));
@@ -165,6 +166,7 @@ std::string request_to_json(const BuildRequest& r) {
   put("service", r.service);
   if (r.progress != ProgressMode::plain) json["progress"] = r.progress == ProgressMode::json ? "json" : "quiet";
   put("iidfile", r.iidfile);
+  put("check", r.check);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -31,14 +31,16 @@ Result<images::Image> Solver::base_image(store::Store& store, const std::string&
   const Vertex vertex = bench_.progress.begin("[internal] load metadata for " + name.full());
   const auto find = [&]() -> Result<images::Image> {
     images::ImageStore images(store);
-    if (!bench_.request.pull) {
+    const bool by_id = images::is_digest(reference);  // of an OCI layout: it is nowhere else
+    if (!bench_.request.pull || by_id) {
       auto here = images.resolve(reference);
       const std::string wanted = platform.empty() ? bench_.platform : platform;
       // An image without variant fits a wanted variant ("linux/arm64" for "linux/arm64/v8").
       if (here && (here->config.platform() == wanted || wanted.starts_with(here->config.platform() + "/") ||
                    here->config.platform().starts_with(wanted + "/")))
         return here;
-      if (!here && here.error().kind != base::ErrorKind::not_found) return here;
+      if (!here && (here.error().kind != base::ErrorKind::not_found || by_id)) return here;
+      if (by_id) return base::make_error(base::ErrorKind::unsupported, "the layout's image is for " + here->config.platform() + ", wanted is " + wanted);
     }
     ASSIGN_OR_RETURN(const std::string id, bench_.pull(store, reference, platform));
     return images.by_id(id);
@@ -53,6 +55,11 @@ Result<images::Image> Solver::base_image(store::Store& store, const std::string&
   bench_.progress.done(vertex);
   known.image = *image;
   return *image;
+}
+
+void Solver::record(registry::CacheEntry entry) {
+  const std::lock_guard lock(mutex_);
+  recorded_.push_back(std::move(entry));
 }
 
 std::optional<std::size_t> Solver::next_ready() {

@@ -16,6 +16,7 @@
 #include "engine/build/progress.h"
 #include "engine/build/session.h"
 #include "engine/build/step_runner.h"
+#include "engine/registry/cache.h"
 
 namespace engine::build {
 
@@ -38,6 +39,7 @@ struct Workbench {
   std::map<std::string, std::string> platform_args;
   std::string platform;                                 ///< the target's
   std::optional<std::int64_t> epoch_s;                  ///< SOURCE_DATE_EPOCH
+  std::vector<std::unique_ptr<registry::CacheSource>>* caches = nullptr;  ///< cache_from
   base::Fd stop;                                        ///< eventfd: written when running steps shall end
 };
 
@@ -61,6 +63,9 @@ class Solver {
   // For the stage builders (any thread).
   Result<images::Image> base_image(store::Store& store, const std::string& reference, const std::string& platform);
   const StageState& stage(std::size_t index) const { return *stages_[index]; }
+  /// A step that is done: what cache_to exports.
+  void record(registry::CacheEntry entry);
+  [[nodiscard]] const std::vector<registry::CacheEntry>& recorded() const { return recorded_; }
   [[nodiscard]] bool stopping() const { return stopping_ || builds_cancelled(); }
   Workbench& bench() { return bench_; }
 
@@ -73,6 +78,7 @@ class Solver {
   std::condition_variable changed_;
   std::vector<std::optional<StageState>> stages_;
   std::set<std::size_t> taken_;
+  std::vector<registry::CacheEntry> recorded_;
   std::atomic<bool> stopping_ = false;
   bool failed_ = false;
 
@@ -112,6 +118,8 @@ class StageBuilder {
   Result<> layer_step(const std::string& key, const std::string& shown, const std::string& history, bool bare,
                       const std::function<Result<>(StepLayer&, Vertex)>& make);
   [[nodiscard]] bool use_cache() const;
+  /// The layer of `key` out of cache_from, now in the store; nothing when none has it.
+  Result<std::optional<BuiltLayer>> imported(const std::string& key, const std::string& shown, Vertex vertex);
 
   // COPY and ADD (step_copy.cpp).
   /// `numbers`: they name stages (COPY --from; not so RUN --mount from).

@@ -129,6 +129,24 @@ Result<StageState> StageBuilder::build(Span& where) {
   return std::move(state_);
 }
 
+Result<std::optional<BuiltLayer>> StageBuilder::imported(const std::string& key, const std::string& shown, Vertex vertex) {
+  if (bench_.caches == nullptr) return std::optional<BuiltLayer>();
+  for (const auto& cache : *bench_.caches) {
+    const auto* entry = cache->find(key);
+    // A key says all about its step; that the layers below are ours is checked all the same.
+    const auto& below = state_.meta.config.diff_ids;
+    if (entry == nullptr || entry->diff_ids.size() != below.size() + 1 || !std::equal(below.begin(), below.end(), entry->diff_ids.begin())) continue;
+    const auto chain = cache->fetch(store_, *entry);
+    if (!chain) {  // only an accelerator
+      bench_.progress.note(vertex, "the imported cache cannot be used: " + chain.error().text());
+      continue;
+    }
+    TRY(remember(store_, key, *chain, shown, entry->created));
+    return find_layer(store_, key);
+  }
+  return std::optional<BuiltLayer>();
+}
+
 Result<> StageBuilder::layer_step(const std::string& key, const std::string& shown, const std::string& history, bool bare,
                                   const std::function<Result<>(StepLayer&, Vertex)>& make) {
   const Vertex vertex = bench_.progress.begin(vertex_name(shown));
@@ -137,6 +155,7 @@ Result<> StageBuilder::layer_step(const std::string& key, const std::string& sho
     state_.meta.config.diff_ids.push_back(layer.diff_id);
     add_history(state_.meta, history, false);
     state_.meta.config.history.back().created = images::format_time(layer.created);
+    solver_.record({.key = key, .text = shown, .diff_ids = state_.meta.config.diff_ids, .created = layer.created});
   };
   const auto failed = [&](base::Error error) -> Result<> {
     if (error.kind == base::ErrorKind::cancelled) bench_.progress.cancelled(vertex);
@@ -151,6 +170,10 @@ Result<> StageBuilder::layer_step(const std::string& key, const std::string& sho
     lock = std::move(*taken);
     auto found = find_layer(store_, key);
     if (!found) return failed(std::move(found).error());
+    if (!*found) {
+      found = imported(key, shown, vertex);
+      if (!found) return failed(std::move(found).error());
+    }
     if (*found) {
       bench_.progress.cached(vertex);
       finish(**found);

@@ -20,7 +20,12 @@ struct Loaded {
 /// Reads a docker-archive or oci-archive (tar; itself gzip, zstd, xz or plain) from `input`, or an OCI layout folder.
 /// Errors: invalid (neither; malformed; digests do not match), exhausted.
 Result<std::vector<Loaded>> load(store::Store& store, base::Fd input, const ProgressSink& progress);
-Result<std::vector<Loaded>> load_layout(store::Store& store, const std::filesystem::path& folder, const ProgressSink& progress);
+struct LayoutOptions {
+  ProgressSink progress;
+  bool keep_names = true;                ///< false: the images get no names
+  std::string tag, digest;               ///< only the images so called; "" = all
+};
+Result<std::vector<Loaded>> load_layout(store::Store& store, const std::filesystem::path& folder, const LayoutOptions& options);
 /// Writes a tar that is both: OCI layout (index.json, blobs/) and docker-archive (manifest.json).
 Result<> save(store::Store& store, const std::vector<std::string>& names, base::Fd output);
 

@@ -129,7 +129,7 @@ Result<int> do_load(const Arguments& arguments, const Reporter& reporter) {
   std::vector<Loaded> all;
   std::error_code ignored;
   if (!path.empty() && std::filesystem::is_directory(path, ignored)) {
-    ASSIGN_OR_RETURN(all, load_layout(store, path, reporter.sink()));
+    ASSIGN_OR_RETURN(all, load_layout(store, path, {.progress = reporter.sink(), .tag = "", .digest = ""}));
   } else if (!path.empty() && path != "-") {
     ASSIGN_OR_RETURN(const auto file, base::sys::open(path, O_RDONLY));
     ASSIGN_OR_RETURN(all, load(store, file.borrow(), reporter.sink()));

@@ -85,7 +85,8 @@ void add_name(Candidate& candidate, const std::string& name) {
 
 class Loader {
  public:
-  Loader(store::Store& store, const Layout& layout, const ProgressSink& progress) : store_(store), images_(store), layout_(layout), progress_(progress) {}
+  Loader(store::Store& store, const Layout& layout, const LayoutOptions& options)
+      : store_(store), images_(store), layout_(layout), options_(options), progress_(options.progress) {}
 
   Result<std::vector<Loaded>> run() {
     std::vector<Candidate> candidates;
@@ -98,7 +99,8 @@ class Loader {
       TRY(read_docker(*manifest, candidates));
     }
     std::vector<Loaded> all;
-    for (const auto& candidate : candidates) {
+    for (auto& candidate : candidates) {
+      if (!options_.keep_names) candidate.references.clear();
       ASSIGN_OR_RETURN(auto loaded, load_one(candidate));
       all.push_back(std::move(loaded));
     }
@@ -112,6 +114,9 @@ class Loader {
     if (!index.is_index) return base::make_error(ErrorKind::invalid, "index.json is not an index");
     for (const auto& child : index.children) {
       if (child.os == "unknown") continue;
+      const std::string& called = child.reference_name;
+      if (!options_.tag.empty() && called != options_.tag && !called.ends_with(":" + options_.tag)) continue;
+      if (!options_.digest.empty() && child.digest != options_.digest) continue;
       Candidate candidate;
       candidate.manifest_digest = child.digest;
       ASSIGN_OR_RETURN(candidate.manifest, layout_.blob_text(child.digest));
@@ -230,16 +235,17 @@ class Loader {
   store::Store& store_;
   ImageStore images_;
   const Layout& layout_;
+  const LayoutOptions& options_;
   const ProgressSink& progress_;
 };
 
 }  // namespace
 
-Result<std::vector<Loaded>> load_layout(store::Store& store, const std::filesystem::path& folder, const ProgressSink& progress) {
+Result<std::vector<Loaded>> load_layout(store::Store& store, const std::filesystem::path& folder, const LayoutOptions& options) {
   ASSIGN_OR_RETURN(const auto lease, ImageStore::lease());
   ASSIGN_OR_RETURN(const auto root, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
   const Layout layout(root.borrow());
-  return Loader(store, layout, progress).run();
+  return Loader(store, layout, options).run();
 }
 
 Result<std::vector<Loaded>> load(store::Store& store, Fd input, const ProgressSink& progress) {
@@ -255,7 +261,8 @@ Result<std::vector<Loaded>> load(store::Store& store, Fd input, const ProgressSi
     options.gid = getegid();
     TRY(unpack(input, root.borrow(), options).with("reading the archive"));
     const Layout layout(root.borrow());
-    return Loader(store, layout, progress).run();
+    const LayoutOptions all{.progress = progress, .tag = "", .digest = ""};
+    return Loader(store, layout, all).run();
   }();
   (void)base::sys::remove_tree(pattern);
   return loaded;

@@ -441,6 +441,51 @@ TEST_CASE("the network of a build is gone with it", "[build]") {
   CHECK(*seen == "uplink gateway|");
 }
 
+TEST_CASE("a check builds nothing, and warnings follow a build", "[build]") {
+  NEED_BUILDS();
+  World world;
+  BuildRequest request;
+  request.check = true;
+  CHECK_FALSE(world.build("FROM scratch\nMAINTAINER me\nRUN false\n", request));
+  CHECK(world.output.find("WARNING: MaintainerDeprecated\n") != std::string::npos);
+  CHECK(world.output.find("   2 | >>> MAINTAINER me\n") != std::string::npos);
+  CHECK(world.build("FROM scratch\nRUN [\"false\"]\n", request));
+  CHECK(world.output.find("Check complete, no warnings found.") != std::string::npos);
+  CHECK(world.build("FROM scratch\nMAINTAINER me\n"));
+  CHECK(world.output.find("1 warning found:\n - MaintainerDeprecated: ") != std::string::npos);
+  CHECK_FALSE(world.build("# check=error=true\nFROM scratch\nMAINTAINER me\n"));
+  CHECK(world.problem.find("lint violation found for rules: MaintainerDeprecated") != std::string::npos);
+}
+
+TEST_CASE("an exported cache spares another machine the work", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const auto folder = (world.temp.path() / "cache").string();
+  const std::string text = World::base() + "FROM base AS other\nRUN echo other > /o\nFROM base\nCOPY --from=other /o /o\nRUN echo made > /m\n";
+  BuildRequest request;
+  request.cache_to = {"type=local,dest=" + folder + ",mode=max"};
+  const auto first = world.build(text, request);
+  INFO(world.output << world.problem);
+  REQUIRE(first);
+  // Another state folder is another machine.
+  ::setenv("COMPOSE_STATE_DIR", (world.temp.path() / "elsewhere").c_str(), 1);
+  request.cache_to.clear();
+  request.cache_from = {"type=local,src=" + folder};
+  const auto second = world.build(text, request);
+  INFO(world.output << world.problem);
+  REQUIRE(second);
+  CHECK(second->image_id == first->image_id);
+  CHECK(count(world.output, "CACHED") == 7);
+  CHECK(world.output.find("ERROR") == std::string::npos);
+  // What cannot be imported is said, and the build goes on.
+  request.cache_from = {"type=local,src=/nowhere"};
+  CHECK(world.build(text, request));
+  CHECK(world.output.find("importing cache manifest from type=local,src=/nowhere") != std::string::npos);
+  request.cache_to = {"type=gha"};
+  CHECK_FALSE(world.build(text, request));
+  CHECK(world.problem.find("type gha is not supported") != std::string::npos);
+}
+
 TEST_CASE("SOURCE_DATE_EPOCH makes two builds equal", "[build]") {
   NEED_BUILDS();
   World world;

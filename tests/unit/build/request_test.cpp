@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "engine/build/build.h"
+#include "engine/build/cache_options.h"
 #include "engine/build/git.h"
 #include "engine/build/progress.h"
 
@@ -112,4 +113,15 @@ TEST_CASE("git contexts name a repository, a reference and a folder", "[build]")
   CHECK(source->folder == "x");
   CHECK(parse_git("https://host/a.git#v1:../../etc")->folder == "etc");
   CHECK_FALSE(parse_git("git@host:a#--upload-pack=x").has_value());
+}
+
+TEST_CASE("places of build caches are read from Compose's texts", "[build]") {
+  CHECK(parse_cache_place("app:cache", false)->where == "docker://app:cache");
+  CHECK(parse_cache_place("type=registry,ref=r:5000/a,mode=max", true)->where == "docker://r:5000/a");
+  CHECK(parse_cache_place("type=registry,ref=r:5000/a,mode=max", true)->whole);
+  CHECK(parse_cache_place("type=local,src=/c", false)->where == "oci:/c:latest");
+  CHECK(parse_cache_place("type=local,dest=/c,tag=t", true)->where == "oci:/c:t");
+  for (const char* wrong : {"", "type=gha", "type=inline", "type=local", "type=local,dest=/c", "type=registry,ref=a,foo=1", "type=registry,ref=a,mode=max", "x=1"})
+    CHECK_FALSE(parse_cache_place(wrong, false));
+  CHECK_FALSE(parse_cache_place("type=local,dest=/c,mode=some", true));
 }
