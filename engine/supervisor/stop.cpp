@@ -53,6 +53,10 @@ Task<Result<>> Project::stop_held(ContainerPtr container, std::optional<Nanoseco
     co_return Result<>();
   }
   if (!container->runs()) {
+    if (container->ending) {  // it has just ended by itself, and its restart policy has not been asked yet
+      run.stopped_by_user = true;
+      save(*container);
+    }
     while (container->ending) co_await container->changed.wait();
     co_return Result<>();
   }

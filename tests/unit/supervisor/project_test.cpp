@@ -141,6 +141,19 @@ TEST_CASE("a container that is about to be restarted can be stopped") {
   CHECK(world.project->idle());
 }
 
+TEST_CASE("a container that ends just when it is stopped is not restarted") {
+  World world;
+  for (const char* name : {"a", "b", "c", "d", "e", "f", "g", "h"}) {
+    auto spec = World::shell(name, "exit 1");
+    spec.restart = {.mode = RestartPolicy::Mode::always, .delay = 1h};
+    REQUIRE(world.run({action::CreateContainer{spec}, action::StartContainer{name}}).ok());
+    REQUIRE(world.until([&] { return world.info(name).exit_code == 1; }));  // recorded before what it had is given back
+    REQUIRE(world.run({action::StopContainer{name, std::nullopt}}).ok());
+    CHECK(world.info(name).state == ContainerState::exited);
+  }
+  CHECK(world.project->idle());
+}
+
 TEST_CASE("stop kills after the grace period, and pauses do not keep it from stopping") {
   World world;
   REQUIRE(world.run({action::CreateContainer{World::shell("a", "trap '' TERM; echo deaf; while :; do sleep 0.01; done")}, action::StartContainer{"a"}}).ok());
