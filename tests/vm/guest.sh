@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs inside the virtual machine, as a service of its systemd; stdout is the serial line, /mnt the folder run.sh prepared.
 stage=$(sed -n 's/.*stage=\([a-z]*\).*/\1/p' /proc/cmdline)
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin COMPOSE_REQUIRE_NS=1 COMPOSE_TEST_PATIENCE=15 HOME=/root
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin COMPOSE_REQUIRE_NS=1 COMPOSE_TEST_PATIENCE=15 COMPOSE_PROGRESS=plain HOME=/root
 top=$(cat /mnt/place)
 if [ ! -d "$top" ]; then mkdir -p "$top"; cp -r /mnt/. "$top"; fi
 cd "$top" || exit 1

@@ -79,7 +79,7 @@ boot() {
   nice qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -display none -no-reboot \
     -drive file="$work/disk",format=raw,if=virtio,cache=writeback -kernel "$cache/vmlinuz" -initrd "$cache/initrd" \
     -virtfs local,path="$share",mount_tag=compose,security_model=none,readonly=on \
-    -append "root=/dev/vda rw console=ttyS0 quiet stage=$1 systemd.show_status=false" -serial file:"$log" -nic none &
+    -append "root=/dev/vda rw console=ttyS0 quiet stage=$1 systemd.show_status=false no_timer_check" -serial file:"$log" -nic none &
   qemu=$!
   local shown=0
   while kill -0 $qemu 2>/dev/null; do
