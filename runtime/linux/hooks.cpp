@@ -44,19 +44,22 @@ Result<> run_hook(const spec::Hook& hook, const HookRun& run, const char* kind) 
                                                               : " hook failed with exit code " + std::to_string(status->code)));
 }
 
-std::string place(const char* kind, const spec::Hook& hook) { return std::string("hooks.") + kind + " " + hook.path; }
+/// Named by property and path, and in the words users know from runc.
+std::string place(const char* kind, const std::vector<spec::Hook>& hooks, std::size_t index) {
+  return std::string("hooks.") + kind + " " + hooks[index].path + ": error running " + kind + " hook #" + std::to_string(index + 1);
+}
 
 }  // namespace
 
 Result<> run_hooks(const std::vector<spec::Hook>& hooks, const HookRun& run, const char* kind) {
-  for (const auto& hook : hooks) TRY(run_hook(hook, run, kind).with(place(kind, hook)));
+  for (std::size_t index = 0; index < hooks.size(); ++index) TRY(run_hook(hooks[index], run, kind).with(place(kind, hooks, index)));
   return {};
 }
 
 std::vector<base::Error> run_all_hooks(const std::vector<spec::Hook>& hooks, const HookRun& run, const char* kind) {
   std::vector<base::Error> failed;
-  for (const auto& hook : hooks)
-    if (auto done = run_hook(hook, run, kind).with(place(kind, hook)); !done) failed.push_back(std::move(done).error());
+  for (std::size_t index = 0; index < hooks.size(); ++index)
+    if (auto done = run_hook(hooks[index], run, kind).with(place(kind, hooks, index)); !done) failed.push_back(std::move(done).error());
   return failed;
 }
 

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -146,10 +147,17 @@ struct Exec {
   bool joins_pid = false, detach = false;
 };
 
+/// setns(2) refuses the user namespace one is in: a container that was given its caller's has nothing to join there.
+bool same_user_namespace(pid_t pid) {
+  struct stat own {}, other {};
+  return ::stat("/proc/self/ns/user", &own) == 0 && ::stat(("/proc/" + std::to_string(pid) + "/ns/user").c_str(), &other) == 0 &&
+         own.st_ino == other.st_ino && own.st_dev == other.st_dev;
+}
+
 std::uint64_t joined_namespaces(const ContainerRecord& record) {
   std::uint64_t flags = 0;
   for (const auto& type : record.namespaces)
-    if (type != "pid") flags |= namespace_flag(type);
+    if (type != "pid" && !(type == "user" && same_user_namespace(record.pid))) flags |= namespace_flag(type);
   return flags;
 }
 

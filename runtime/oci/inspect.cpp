@@ -74,6 +74,7 @@ Result<std::string> format_of(const Arguments& arguments) {
 
 Result<int> verb_list(const Global& global, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto format, format_of(arguments));
+  if (global.root_given && ::access(global.root.c_str(), F_OK) != 0) return base::errno_error(errno, "--root " + global.root);
   const auto all = all_containers(global.root);
   std::string out;
   if (arguments.has("quiet")) {
@@ -114,6 +115,40 @@ std::vector<std::string> process_row(pid_t pid) {
   return {uid, std::to_string(pid), ppid, command};
 }
 
+/// What the machine's ps(1) prints with these options (-ef without any), less the lines of other processes. Nothing without it.
+std::optional<std::string> rows_of_ps(std::vector<std::string> options, const std::vector<pid_t>& pids) {
+  if (options.empty()) options = {"-ef"};
+  const char* program = ::access("/usr/bin/ps", X_OK) == 0 ? "/usr/bin/ps" : "/bin/ps";
+  if (::access(program, X_OK) != 0) return std::nullopt;
+  auto output = sys::memfd_create("ps", 0);
+  if (!output) return std::nullopt;
+  base::SpawnOptions spawn;
+  spawn.program = program;
+  spawn.arguments = {"ps"};
+  spawn.arguments.insert(spawn.arguments.end(), options.begin(), options.end());
+  spawn.fds = {{output->borrow(), 1}, {base::Fd(2), 2}};
+  auto child = base::ChildProcess::spawn(spawn);
+  if (!child) return std::nullopt;
+  const auto status = child->wait(std::chrono::seconds(30));
+  if (!status || status->code != 0) return std::nullopt;
+  const auto text = sys::read_file("/proc/self/fd/" + std::to_string(output->number()), 64 << 20);
+  if (!text) return std::nullopt;
+  std::string out;
+  std::size_t column = std::string::npos;
+  for_each_word(*text, '\n', [&](std::string_view line) {
+    std::size_t at = 0;
+    bool ours = false, title = out.empty();
+    for_each_word(line, ' ', [&](std::string_view word) {
+      if (title && word == "PID" && column == std::string::npos) column = at;
+      if (!title && at == column) ours = std::ranges::find(pids, std::atoi(std::string(word).c_str())) != pids.end();
+      ++at;
+    });
+    if (title || ours) out.append(line) += '\n';
+  });
+  if (column == std::string::npos) return std::nullopt;
+  return out;
+}
+
 }  // namespace
 
 Result<int> verb_ps(const Global& global, const Arguments& arguments) {
@@ -129,6 +164,11 @@ Result<int> verb_ps(const Global& global, const Arguments& arguments) {
     TRY(print("[" + out + "]\n"));
     return 0;
   }
+  if (auto listed = rows_of_ps({given.positional.begin() + 1, given.positional.end()}, pids)) {
+    TRY(print(*listed));
+    return 0;
+  }
+  if (given.positional.size() > 1) return base::make_error(ErrorKind::not_found, "ps: the machine's own ps program is not there or failed");
   std::vector<std::vector<std::string>> rows{{"UID", "PID", "PPID", "CMD"}};
   for (const pid_t pid : pids) rows.push_back(process_row(pid));
   TRY(print(columns(rows)));
@@ -154,7 +194,9 @@ Result<int> verb_spec(const Global&, const Arguments& arguments) {
     *set = {"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"};
   process.rlimits = {{.type = "RLIMIT_NOFILE", .soft = 1024, .hard = 1024}};
   auto& linux_object = config.linux_;
-  linux_object.namespaces = spec::docker::namespaces(true);
+  // As runc: a v1 machine's cgroup mount shows the container's own folder without one.
+  const auto host = cgroup_host();
+  linux_object.namespaces = spec::docker::namespaces(host && host->unified_only());
   linux_object.seccomp.reset();
   linux_object.sysctl.clear();
   if (arguments.has("rootless")) {

@@ -220,13 +220,22 @@ pid_t pid_on_host() {
 
 /// A new pid namespace must belong to a joined user namespace, which can only be entered first: a helper enters it and clones
 /// init as its brother, our child. (Everything else is owned rightly because init's clone makes it.)
-Result<kernel::Cloned> clone_in_joined_user(const NamespacePlan& plan, const kernel::CloneOptions& options) {
+Result<kernel::Cloned> clone_in_joined_user(NamespacePlan& plan, const spec::Config& config, const kernel::CloneOptions& options) {
   ASSIGN_OR_RETURN(auto ends, sys::pipe());
   ASSIGN_OR_RETURN(auto helper, kernel::clone3({.flags = 0, .cgroup = options.cgroup}));
   if (helper.pid == 0) {
-    const auto& user = plan.joined.front();  // user namespaces are sorted to the front
-    std::int32_t answer[2] = {0, 0};
-    if (::setns(user.fd.number(), CLONE_NEWUSER) != 0) answer[1] = errno;
+    // Here and not in the runtime: the helper itself stays in our pid namespace, whose numbers it has to answer with.
+    // Never destroyed: init goes on with a copy of it and must not be led back.
+    const auto& children = *new Result<ChildNamespaces>(ChildNamespaces::enter(plan, config));
+    // User namespaces are sorted to the front. Those that do not belong to it are entered with the rights we still have.
+    const UniqueFd user_fd = std::move(plan.joined.front().fd);
+    const auto& user = user_fd;
+    std::erase_if(plan.joined, [](const JoinedNamespace& space) {
+      constexpr std::uint64_t early = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+      return (space.flag & early) != 0 && ::setns(space.fd.number(), static_cast<int>(space.flag)) == 0;
+    });
+    std::int32_t answer[2] = {0, children ? 0 : children.error().number};
+    if (answer[1] == 0 && ::setns(user.number(), CLONE_NEWUSER) != 0) answer[1] = errno;
     if (answer[1] == 0) {
       // Init itself is told by the 0 and goes on with the caller's code.
       auto init = kernel::clone3({.flags = options.flags | CLONE_PARENT, .cgroup = -1});
@@ -266,13 +275,16 @@ Result<> Launched::start_init(const CreateOptions& options) {
   ASSIGN_OR_RETURN(auto ends, sys::socketpair(SOCK_SEQPACKET));
   // Nobody who shares a namespace with init may look into it before it is the program (CVE-2016-9962).
   TRY(sys::wrap("prctl", ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)));
-  ASSIGN_OR_RETURN(const auto child_namespaces, ChildNamespaces::enter(context.namespaces, *config_));
+  context.user_joined = !context.namespaces.joined.empty() && context.namespaces.joined.front().flag == CLONE_NEWUSER;
+  ChildNamespaces child_namespaces;
+  if (!context.user_joined) {
+    ASSIGN_OR_RETURN(child_namespaces, ChildNamespaces::enter(context.namespaces, *config_));
+  }
   kernel::CloneOptions clone;
   clone.flags = context.namespaces.clone_flags | (options.child_of_caller ? CLONE_PARENT : 0U);
   clone.cgroup = cgroup_.unified().number();
-  context.user_joined = !context.namespaces.joined.empty() && context.namespaces.joined.front().flag == CLONE_NEWUSER;
   // There init is our child even where it should be our caller's; it is handed on when we end.
-  ASSIGN_OR_RETURN(auto child, context.user_joined ? clone_in_joined_user(context.namespaces, clone) : kernel::clone3(clone));
+  ASSIGN_OR_RETURN(auto child, context.user_joined ? clone_in_joined_user(context.namespaces, *config_, clone) : kernel::clone3(clone));
   if (child.pid == 0) {
     ends.first.reset();
     cgroup_.close_unified();

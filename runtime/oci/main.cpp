@@ -61,6 +61,7 @@ base::Error invalid(std::string what) { return base::make_error(base::ErrorKind:
 
 base::Result<Global> read_global(const Arguments& arguments) {
   Global global;
+  global.root_given = arguments.has("root");
   global.root = arguments.has("root") ? arguments.value("root") : default_root();
   if (!global.root.starts_with('/')) {
     char here[4096];

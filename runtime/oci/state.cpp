@@ -25,8 +25,8 @@ std::string_view to_string(Status status) {
 namespace {
 
 void write_state(spec::JsonWriter& out, const ContainerRecord& record, Status status, pid_t pid) {
-  out.member("ociVersion", record.oci_version).member("id", record.id).text("status", to_string(status));
-  out.member("pid", pid).member("bundle", record.bundle).member("rootfs", record.rootfs).member("created", record.created);
+  out.member("ociVersion", record.oci_version).member("id", record.id).member("pid", pid);
+  out.text("status", to_string(status)).member("bundle", record.bundle).member("rootfs", record.rootfs).member("created", record.created);
   out.text("owner", record.owner == 0 ? "root" : std::to_string(record.owner)).member("annotations", record.annotations);
 }
 

@@ -19,6 +19,7 @@ enum class CgroupManager : unsigned char {
 /// The flags before the verb.
 struct Global {
   std::string root;
+  bool root_given = false;
   CgroupManager cgroups = CgroupManager::direct;
   bool debug = false;
 };

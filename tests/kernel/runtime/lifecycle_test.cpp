@@ -176,7 +176,7 @@ TEST_CASE("hooks run in order, see the state, and a failing one undoes the conta
   hooks.create_runtime = {{.path = "/bin/sh", .args = {"sh", "-c", "exit 3"}, .env = {}, .timeout_s = {}}};
   const auto failed = bundle.run();
   CHECK(failed.code == 1);
-  CHECK(failed.err.find("hooks.createRuntime /bin/sh: createRuntime hook failed with exit code 3") != std::string::npos);
+  CHECK(failed.err.find("hooks.createRuntime /bin/sh: error running createRuntime hook #1: createRuntime hook failed with exit code 3") != std::string::npos);
   CHECK(bundle.leftovers() == "");
 }
 

@@ -199,6 +199,31 @@ TEST_CASE("a limit the kernel refuses is an error that names the file, and nothi
   CHECK(bundle.leftovers() == "");
 }
 
+TEST_CASE("a container in another's pid and user namespaces is known by the host's pid", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle first;
+  map_users(first);
+  first.probe({"hold"});
+  REQUIRE(first.start({"--pid-file", first.folder() / "pid"}).code == 0);
+  const std::string spaces = "/proc/" + *base::sys::read_file(first.folder() / "pid") + "/ns/";
+  Bundle second;
+  map_users(second);
+  second.config.linux_.uid_mappings.clear();
+  second.config.linux_.gid_mappings.clear();
+  for (auto& space : second.config.linux_.namespaces)
+    if (space.type != "mount") space.path = spaces + (space.type == "network" ? "net" : space.type);
+  second.probe({"hold"});
+  const auto started = second.start({"--pid-file", second.folder() / "pid"});
+  INFO(started.err);
+  REQUIRE(started.code == 0);
+  const std::string status = *base::sys::read_file("/proc/" + *base::sys::read_file(second.folder() / "pid") + "/status");
+  CHECK(status.find("Name:\tprobe") != std::string::npos);
+  CHECK(status.find("NSpid:\t" + *base::sys::read_file(second.folder() / "pid") + "\t") != std::string::npos);
+  CHECK(second.exec({}, {"/bin/probe", "report"}).code == 0);
+  CHECK(second.runtime({"delete", "--force", second.id()}).code == 0);
+  CHECK(second.leftovers() == "");
+}
+
 TEST_CASE("a user namespace is joined by path, and new namespaces belong to it", "[ns]") {
   NEED_CONTAINERS();
   Bundle first;
