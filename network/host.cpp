@@ -29,6 +29,15 @@ base::Result<> write_sysctl(const std::string& name, const std::string& value) {
   return base::sys::write_file("/proc/sys/" + name, value);
 }
 
+namespace {
+/// Of an uplink. Another process may take its network away while we look: a link that is gone needs no door.
+base::Result<> open_door(const std::string& knob) {
+  auto written = write_sysctl(knob, "1");
+  if (!written && written.error().kind == base::ErrorKind::not_found) return {};
+  return written;
+}
+}  // namespace
+
 std::vector<ElementChange> entry_changes(const Entries& present, const Entries& wanted) {
   std::vector<ElementChange> out;
   for (const auto& [map, pairs] : wanted) {
@@ -223,7 +232,7 @@ base::Result<> HostNetwork::State::open_forwarding(const std::vector<netlink::Li
                                                    const std::vector<netlink::RouteEntry>& routes) {
   const auto knob = [](const std::string& name) { return "net/ipv4/conf/" + name + "/forwarding"; };
   for (const auto& link : links)
-    if (is_uplink(link)) TRY(write_sysctl(knob(link.name), "1"));
+    if (is_uplink(link)) TRY(open_door(knob(link.name)));
   if (read_sysctl("net/ipv4/ip_forward") == "1") {
     // Somebody made this host a router; what he forwards is not ours to stop.
     TRY(view.change(set_changes(false, "opened4", opened4)));
@@ -252,7 +261,7 @@ base::Result<> HostNetwork::State::open_forwarding6(const std::vector<netlink::L
   const auto outward = outward_interfaces(links, routes, true);
   if (each) {
     for (const auto& link : links)
-      if (is_uplink(link)) TRY(write_sysctl("net/ipv6/conf/" + link.name + "/force_forwarding", "1"));
+      if (is_uplink(link)) TRY(open_door("net/ipv6/conf/" + link.name + "/force_forwarding"));
     for (const auto& name : outward) {
       const auto knob = "net/ipv6/conf/" + name + "/force_forwarding";
       if (read_sysctl(knob) != "0") continue;

@@ -11,14 +11,15 @@
 
 namespace engine::build {
 
-Result<std::optional<BuiltLayer>> find_layer(store::Store& store, const std::string& key) {
+Result<std::optional<BuiltLayer>> find_layer(store::Store& store, const std::string& key, const std::string& below) {
   ASSIGN_OR_RETURN(const auto record, store.cache_entry(key));
   if (!record || record->chain_id.empty()) return std::optional<BuiltLayer>();
   images::ImageStore images(store);
   ASSIGN_OR_RETURN(const bool there, images.has_layer(record->chain_id));
   if (!there) return std::optional<BuiltLayer>();
   ASSIGN_OR_RETURN(const auto layer, store.layer(record->chain_id));
-  if (!layer) return std::optional<BuiltLayer>();
+  // The step below may have been made anew, with other bytes, while this one was kept.
+  if (!layer || layer->parent_chain_id != below) return std::optional<BuiltLayer>();
   return std::optional(BuiltLayer{.chain_id = record->chain_id, .diff_id = layer->diff_id, .created = record->created});
 }
 

@@ -15,6 +15,9 @@ namespace engine::build {
 struct Layers {
   std::vector<std::string> chain_ids;
   std::vector<std::filesystem::path> folders;
+  std::string made_by;  ///< key of the step that made the top one; "" = it came with an image
+  /// What keys of the steps on top are made of: every step below counts, even one that changed no file.
+  [[nodiscard]] std::string key() const { return made_by.empty() ? top() : made_by; }
   [[nodiscard]] std::string top() const { return chain_ids.empty() ? "" : chain_ids.back(); }
 };
 
@@ -23,8 +26,8 @@ struct BuiltLayer {
   WallNs created = 0;
 };
 
-/// The layer a key made earlier, when its files are still there.
-Result<std::optional<BuiltLayer>> find_layer(store::Store& store, const std::string& key);
+/// The layer a key made earlier on top of `below`, when its files are still there.
+Result<std::optional<BuiltLayer>> find_layer(store::Store& store, const std::string& key, const std::string& below);
 
 /// Records that `key` made the layer.
 Result<> remember(store::Store& store, const std::string& key, const std::string& chain_id, const std::string& text, WallNs created);

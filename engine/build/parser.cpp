@@ -194,7 +194,7 @@ Result<Instruction> parse_instruction(std::string_view line, char escape) {
   auto [flags, rest] = take_flags(arguments);
   instruction.flags = std::move(flags);
   instruction.rest = std::move(rest);
-  instruction.original = instruction.keyword + (arguments.empty() ? "" : " " + std::string(arguments));
+  instruction.original = instruction.keyword + (arguments.empty() ? "" : std::string(line.substr(blank)));
   return instruction;
 }
 

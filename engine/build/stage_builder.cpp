@@ -47,7 +47,7 @@ Result<> StageBuilder::begin_from_image(const std::string& reference) {
   state_.meta.config = image.config;
   state_.meta.env.clear();
   state_.meta.begin_stage();
-  state_.layers = {image.chain_ids, image.layer_dirs};
+  state_.layers = {image.chain_ids, image.layer_dirs, {}};
   return {};
 }
 
@@ -142,7 +142,7 @@ Result<std::optional<BuiltLayer>> StageBuilder::imported(const std::string& key,
       continue;
     }
     TRY(remember(store_, key, *chain, shown, entry->created));
-    return find_layer(store_, key);
+    return find_layer(store_, key, state_.layers.top());
   }
   return std::optional<BuiltLayer>();
 }
@@ -152,6 +152,7 @@ Result<> StageBuilder::layer_step(const std::string& key, const std::string& sho
   const Vertex vertex = bench_.progress.begin(vertex_name(shown));
   const auto finish = [&](const BuiltLayer& layer) {
     push(state_.layers, layer);
+    state_.layers.made_by = key;
     state_.meta.config.diff_ids.push_back(layer.diff_id);
     add_history(state_.meta, history, false);
     state_.meta.config.history.back().created = images::format_time(layer.created);
@@ -168,7 +169,7 @@ Result<> StageBuilder::layer_step(const std::string& key, const std::string& sho
     auto taken = images::ImageStore::lock("step-" + key.substr(7));
     if (!taken) return failed(std::move(taken).error());
     lock = std::move(*taken);
-    auto found = find_layer(store_, key);
+    auto found = find_layer(store_, key, state_.layers.top());
     if (!found) return failed(std::move(found).error());
     if (!*found) {
       found = imported(key, shown, vertex);
@@ -199,7 +200,7 @@ Result<> StageBuilder::workdir(const instr::Workdir& workdir, const Command& com
     return {};
   }
   Hasher key;
-  key.field("workdir-2").field(state_.layers.top()).field(path).field(state_.meta.config.user);
+  key.field("workdir-3").field(state_.layers.key()).field(path).field(state_.meta.config.user);
   return layer_step(key.hex(), shown, "WORKDIR " + path, false, [&](StepLayer& layer, Vertex) -> Result<> {
     ASSIGN_OR_RETURN(const Owner owner, parse_owner(layer.root(), state_.meta.config.user));
     if (!owner.unknown.empty() && state_.layers.folders.empty()) return no_accounts(owner.unknown);

@@ -84,14 +84,14 @@ Result<StageBuilder::TreeSource> StageBuilder::tree_source(const std::string& fr
     source.context = context->second;
   } else if (const auto image = bench_.context_images.find(context_name(from)); image != bench_.context_images.end()) {
     ASSIGN_OR_RETURN(const auto found, solver_.base_image(store_, image->second, bench_.platform));
-    source.layers = {found.chain_ids, found.layer_dirs};
+    source.layers = {found.chain_ids, found.layer_dirs, {}};
   } else if (const auto index = find_stage(bench_.plan, from); index && (numbers || bench_.plan.stages[*index].name == lower(from))) {
     if (!bench_.plan.needed[*index] || std::find(stage_.needs.begin(), stage_.needs.end(), *index) == stage_.needs.end())
       return base::make_error(base::ErrorKind::unsupported, "stage " + from + " is used by an ONBUILD trigger of the base image");
     source.layers = solver_.stage(*index).layers;
   } else {
     ASSIGN_OR_RETURN(const auto found, solver_.base_image(store_, from, bench_.platform));
-    source.layers = {found.chain_ids, found.layer_dirs};
+    source.layers = {found.chain_ids, found.layer_dirs, {}};
   }
   if (source.context != nullptr) source.tree = source.context->tree();
   return source;
@@ -202,7 +202,7 @@ Result<StageBuilder::Gathered> StageBuilder::gather(const instr::Copy& copy) {
   }
   ASSIGN_OR_RETURN(gathered.exclude, IgnoreRules::from_patterns(exclude));
   const std::string to = absolute_path(state_.meta, gathered.destination);
-  gathered.key.field(copy.add ? "add-2" : "copy-2").field(state_.layers.top()).field(to).field(gathered.chown).field(gathered.chmod);
+  gathered.key.field(copy.add ? "add-3" : "copy-3").field(state_.layers.key()).field(to).field(gathered.chown).field(gathered.chmod);
   gathered.key.number(is_link(copy)).number(copy.parents).number(copy.unpack ? *copy.unpack : 2).field(gathered.exclude.text());
   TRY(gather_tree(copy, gathered, true));
   for (const auto& source : gathered.sources)

@@ -96,7 +96,9 @@ std::vector<std::string> StageBuilder::run_environment(const std::string& home) 
 /// What of a mount decides the result: content of binds, no secrets and no caches.
 Result<std::string> StageBuilder::mount_key(const RunMount& mount) {
   Hasher key;
-  key.number(static_cast<int>(mount.type)).field(mount.target).field(mount.source).field(mount.from);
+  key.number(static_cast<int>(mount.type)).field(mount.target).field(mount.source).field(mount.from).field(mount.id);
+  key.number(static_cast<int>(mount.sharing)).number(mount.read_only ? *mount.read_only : 2).number(mount.size_bytes);
+  key.number(mount.mode ? *mount.mode : -1).field(mount.uid.value_or("-")).field(mount.gid.value_or("-")).field(mount.env.value_or("-"));
   if (mount.type == RunMountType::bind) {
     instr::Copy as_copy;
     as_copy.from = mount.from;
@@ -184,7 +186,7 @@ Result<> StageBuilder::run(const instr::Run& run, const Command& command) {
     return base::make_error(base::ErrorKind::permission, "granting entitlement network.host is not allowed by build entitlements");
 
   Hasher key;
-  key.field("run-2").field(state_.layers.top()).field(state_.meta.config.user).field(state_.meta.config.working_dir);
+  key.field("run-3").field(state_.layers.key()).field(state_.meta.config.user).field(state_.meta.config.working_dir);
   for (const auto& word : words) key.field(word);
   key.field(script.value_or(""));
   key.number(static_cast<std::int64_t>(state_.meta.env.size()));

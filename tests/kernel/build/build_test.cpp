@@ -369,6 +369,18 @@ TEST_CASE("a changed file builds only what comes after it", "[build]") {
   CHECK(count(world.output, "CACHED") == 4);
 }
 
+TEST_CASE("a changed step is followed by new ones, even when it changed no file", "[build]") {
+  NEED_BUILDS();
+  World world;
+  world.write("a", "1");
+  const auto text = [](const std::string& word) { return World::base() + "RUN echo " + word + "\nCOPY a /a\nWORKDIR /bin\n"; };
+  REQUIRE(world.build(text("one")));
+  REQUIRE(world.build(text("two")));
+  CHECK(count(world.output, "CACHED") == 4);
+  REQUIRE(world.build(text("one")));
+  CHECK(count(world.output, "CACHED") == 7);
+}
+
 TEST_CASE("ONBUILD triggers run in the child and only there", "[build]") {
   NEED_BUILDS();
   World world;
