@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Builds that stand on each other, caches kept elsewhere, checks, and what the store holds.
+source "$(dirname "$(readlink -f "$0")")/lib.sh"
+tiny_image
+mkdir -p low high
+cat >low/Dockerfile <<'DOCKER'
+FROM tiny
+RUN cat /image-marker > /low
+DOCKER
+cat >high/Dockerfile <<'DOCKER'
+FROM below
+RUN cat /low > /high
+COPY --from=layout /image-marker /from-layout
+DOCKER
+compose image save -o tiny.tar tiny
+mkdir layout && tar xf tiny.tar -C layout
+cat >compose.yaml <<YAML
+services:
+  high:
+    build:
+      context: high
+      additional_contexts: {below: "service:low", layout: "oci-layout://$PWD/layout"}
+  low:
+    build:
+      context: low
+      cache_to: ["type=local,dest=$PWD/cache,mode=max"]
+      cache_from: ["type=local,src=$PWD/cache"]
+YAML
+
+it "builds a service on top of another service's image and copies from an OCI layout"
+passes compose build
+contains "$out" "exporting cache to type=local"
+passes compose run --rm -T high sh -c 'cat /high /from-layout'
+equals "$out" "inside
+inside"
+
+it "takes steps from a cache another store exported"
+export COMPOSE_STATE_DIR=$work/elsewhere
+passes compose image load -i tiny.tar
+passes compose build low
+contains "$out" "CACHED"
+lacks "$out" "RUN cat /image-marker > /low
+#6 DONE"
+export COMPOSE_STATE_DIR=$work/state
+
+it "checks without building"
+printf 'FROM tiny\nMAINTAINER me\nRUN false\n' >low/Dockerfile
+fails 1 compose build --check low
+contains "$out" "WARNING: MaintainerDeprecated"
+contains "$err" "1 warning"
+printf 'FROM tiny\n' >low/Dockerfile
+passes compose build --check low
+contains "$out" "no warnings found"
+
+it "refuses what it cannot honour by name"
+fails 1 compose build --sbom true low
+contains "$err" "sbom"
+fails 1 compose build --builder other low
+contains "$err" "other"
+
+it "tells what the store holds and empties the build cache"
+passes compose system df
+contains "$out" "Build Cache"
+passes compose image prune --build-cache --keep-storage 10GB
+contains "$out" "Total reclaimed space: 0B"
+passes compose image prune --build-cache
+passes compose image history "$project-high"
+contains "$out" "RUN /bin/sh -c cat /low > /high"
+
+it "copies an image between folders without the store"
+passes compose image copy "oci:$PWD/layout" "oci:$PWD/copied:t"
+[ -e copied/index.json ] || fail "no layout was written"
+
+it "keeps a password nowhere when the registry is not there"
+fails 1 compose login -u u -p p 127.0.0.1:1
+[ ! -e "$DOCKER_CONFIG/config.json" ] || fail "credentials were stored"
