@@ -26,10 +26,12 @@ Result<std::optional<store::Store>> open_store() {
 }
 
 /// The row as it is now: what is recorded as running but is not there any more has ended unseen, unless a supervisor is about to say how.
+/// Nothing outlives a reboot, whether or not the supervisor has come round to writing that down.
 Result<ContainerInfo> look(const store::ContainerRecord& row) {
   ASSIGN_OR_RETURN(auto info, store::to_info(row));
   const bool alive = info.state == ContainerState::running || info.state == ContainerState::paused;
-  if (alive && !store::process_runs(row.run) && !supervisor_runs(row.project)) {
+  const bool rebooted = row.run.boot_id != store::boot_id();
+  if (alive && (rebooted || (!store::process_runs(row.run) && !supervisor_runs(row.project)))) {
     info.state = ContainerState::exited;
     info.pid = 0;
     info.exit_code.reset();

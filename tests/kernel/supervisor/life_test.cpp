@@ -124,3 +124,18 @@ TEST_CASE("an attached terminal talks to the container") {
   REQUIRE(count);
   CHECK(std::string(buffer.data(), *count).find("got hello") != std::string::npos);
 }
+
+TEST_CASE("what ran before a reboot shows as ended, even while its supervisor is still finding out") {
+  NEEDS_ROOT();
+  Stack stack;
+  REQUIRE(stack.up(stack.shell("a", "exec sleep 1000")).ok());
+  CHECK(stack.info("a").state == ContainerState::running);
+  auto store = store::Store::open();
+  REQUIRE(store);
+  auto row = store->container_by_name(stack.info("a").spec.name);
+  REQUIRE((row && *row));
+  (**row).run.boot_id = "another boot";
+  REQUIRE(store->update_run((**row).id, (**row).run));
+  CHECK(stack.info("a").state == ContainerState::exited);
+  CHECK_FALSE(stack.info("a").exit_code.has_value());
+}
