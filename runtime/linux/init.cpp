@@ -150,6 +150,12 @@ void close_inherited(InitContext& context) {
 
 /// `create` ends here until `start` connects; its connection takes the place of the sync socket.
 Result<> wait_for_start(InitContext& context) {
+  // PID 1 ignores what it has no handler for: without one `kill ID TERM` would not end a container that was never started.
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) {
+    struct sigaction action {};
+    action.sa_handler = [](int received) { ::_exit(128 + received); };
+    (void)::sigaction(number, &action, nullptr);
+  }
   UniqueFd connection;
   while (!connection.valid()) {
     const int fd = ::accept4(context.start_listener.number(), nullptr, nullptr, SOCK_CLOEXEC);

@@ -340,8 +340,8 @@ Result<> Launched::converse(const CreateOptions& options) {
     TRY(sync_.send(SyncType::go));
   }
   record_.start_time = process_start_time(record_.pid);
-  TRY(state_.save(record_));
   if (context.hooks_before_pivot) {
+    TRY(state_.save(record_));  // hooks may ask for the state
     TRY(sync_.expect(SyncType::at_pivot));
     // prestart hooks are older than the status "creating": they expect what runtime-spec 1.0.0 gave them.
     TRY(run_hooks(config_->hooks.prestart, hook_run(record_, Status::created), "prestart"));
@@ -350,7 +350,8 @@ Result<> Launched::converse(const CreateOptions& options) {
   }
   ASSIGN_OR_RETURN(auto ready, sync_.expect(SyncType::ready));
   terminal_ = std::move(ready.fd);
-  return {};
+  // Until now it is "creating" for everybody else.
+  return state_.save(record_);
 }
 
 Result<Launched> Launched::make(const CreateOptions& options) {

@@ -2,7 +2,9 @@
 """Starts a static `true` and an exec of it in a Docker-like bundle, beside crun and runc where they are installed.
 
 usage: tests/bench/runtime.py BIN_DIR [RUNS]     (as root)
-One JSON line a measurement: wall and CPU milliseconds a run (median of 5 interleaved rounds), CPU over the whole process tree.
+One JSON line a measurement: wall and CPU milliseconds a run (median of 5 interleaved rounds), CPU over the whole process tree, and
+the runtime's own largest resident set. "floor" is tests/bench/runtime_floor.c: what the kernel alone costs.
+What needs a compiler or headers is kept in BIN_DIR as bench-*, for machines without them.
 """
 import json, os, resource, shutil, statistics, subprocess, sys, tempfile, time
 
@@ -17,7 +19,7 @@ def make_bundle(folder, ours, args):
     source = os.path.join(folder, "true.c")
     with open(source, "w") as file:
         file.write("#include <unistd.h>\nint main(int c, char** v) { (void)v; if (c > 1) pause(); return 0; }\n")
-    subprocess.run(["cc", "-O2", "-static", "-o", os.path.join(root, "true"), source], check=True)
+    shutil.copy(compiled(ours, "true", source), os.path.join(root, "true"))
     config_file = os.path.join(folder, "config.json")
     if os.path.exists(config_file):
         os.unlink(config_file)
@@ -31,19 +33,33 @@ def make_bundle(folder, ours, args):
     config["linux"]["namespaces"] = [{"type": name} for name in ("mount", "network", "uts", "pid", "ipc")]
     config["linux"]["seccomp"] = {
         "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
-        "syscalls": [{"names": syscall_names(), "action": "SCMP_ACT_ALLOW"}]}
+        "syscalls": [{"names": syscall_names(ours), "action": "SCMP_ACT_ALLOW"}]}
     with open(config_file, "w") as file:
         json.dump(config, file)
 
 
-def syscall_names():
+def compiled(ours, name, source):
+    program = os.path.join(os.path.dirname(ours), "bench-" + name)
+    if not os.path.exists(program):
+        subprocess.run(["cc", "-O2", "-static", "-o", program, source], check=True)
+    return program
+
+
+def syscall_names(ours):
     """Some 300 names, as many as Docker's profile allows."""
     names = []
+    kept = os.path.join(os.path.dirname(ours), "bench-syscalls.json")
+    if os.path.exists(kept):
+        with open(kept) as file:
+            return json.load(file)
     with open("/usr/include/x86_64-linux-gnu/asm/unistd_64.h") as file:
         for line in file:
             if line.startswith("#define __NR_"):
                 names.append(line.split()[1][len("__NR_"):])
-    return [name for name in names if name not in ("mount", "umount2", "bpf", "kexec_load", "reboot")]
+    names = [name for name in names if name not in ("mount", "umount2", "bpf", "kexec_load", "reboot")]
+    with open(kept, "w") as file:
+        json.dump(names, file)
+    return names
 
 
 def measure(command, runs):
@@ -58,6 +74,19 @@ def measure(command, runs):
     return wall * 1000 / runs, cpu * 1000 / runs
 
 
+def peak_kib(command, folder):
+    """The runtime's own high-water mark while its container runs. (ru_maxrss would count the process it was forked from.)"""
+    name = "peak-%d" % os.getpid()
+    child = subprocess.Popen(command + ["run", "--bundle", folder, name])
+    while b'"running"' not in subprocess.run(command + ["state", name], capture_output=True).stdout.replace(b" ", b""):
+        time.sleep(0.02)
+    with open("/proc/%d/status" % child.pid) as file:
+        peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+    subprocess.run(command + ["kill", name, "KILL"], check=True)
+    child.wait()
+    return peak
+
+
 def main():
     ours = os.path.join(os.path.abspath(sys.argv[1]), "compose-runtime")
     runs = int(sys.argv[2]) if len(sys.argv) > 2 else 50
@@ -68,11 +97,15 @@ def main():
                 runtimes[name] = [name, "--root", folder + "/state-" + name]
         results = {}
         make_bundle(folder, ours, ["/true"])
+        here = os.path.dirname(os.path.abspath(__file__))
+        floor = compiled(ours, "floor", os.path.join(here, "runtime_floor.c"))
         for _ in range(5):
+            results.setdefault(("run", "floor"), []).append(measure([floor, os.path.join(folder, "rootfs"), "/true"], runs))
             for name, command in runtimes.items():
                 results.setdefault(("run", name), []).append(measure(command + ["run", "--bundle", folder, "{}"], runs))
         make_bundle(folder, ours, ["/true", "wait"])
         for name, command in runtimes.items():
+            print(json.dumps({"bench": "runtime", "what": "peak memory of run", "runtime": name, "kib": peak_kib(command, folder)}))
             subprocess.run(command + ["run", "--detach", "--bundle", folder, "held-" + name], check=True)
         try:
             for _ in range(5):

@@ -1,7 +1,9 @@
 // Behaviour that the public OCI suites check and that other rooms' tests do not: each case is a difference they once found.
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -313,4 +315,21 @@ TEST_CASE("without a mount namespace the container is a chroot, and delete takes
   });
   REQUIRE(result);
   CHECK(*result == "");
+}
+
+TEST_CASE("a created container ends by SIGTERM, and pidfd sockets get its descriptor", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.write_config();
+  const std::string socket_path = bundle.folder() / "pidfd.sock";
+  const auto listener = base::sys::listen_unix(socket_path);
+  REQUIRE(listener);
+  REQUIRE(bundle.runtime({"create", "--bundle", bundle.folder(), "--pidfd-socket", socket_path, "--pid-file", bundle.folder() / "pid", bundle.id()}).code == 0);
+  const base::UniqueFd connection(::accept4(listener->number(), nullptr, nullptr, SOCK_CLOEXEC));
+  auto message = base::sys::recv_fds(connection.borrow());
+  REQUIRE(message);
+  REQUIRE(message->fds.size() == 1);
+  REQUIRE(base::sys::pidfd_send_signal(message->fds[0].borrow(), SIGTERM));
+  CHECK(bundle.wait_init(pid_in(bundle.folder() / "pid")) == 143);
+  CHECK(bundle.status() == "stopped");
 }

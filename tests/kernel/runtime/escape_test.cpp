@@ -3,7 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <thread>
 
 #include "base/sys.h"
 #include "tests/kernel/runtime/bundle.h"
@@ -134,4 +136,86 @@ TEST_CASE("setgroups stays denied where the user namespace denies it", "[ns]") {
   bundle.config.process->user = {.uid = 1000, .gid = 1000};
   const auto seen = bundle.probe({"call", "setgroups"}).run();
   CHECK(seen.out == "setgroups EPERM\n");
+}
+
+TEST_CASE("the container's environment does not reach hooks or the runtime's helpers", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  const std::string log = bundle.folder() / "log";
+  bundle.config.process->env.emplace_back("LD_PRELOAD=/inside-the-container");
+  const runtime::spec::Hook hook{.path = "/usr/bin/env", .args = {"env"}, .env = std::vector<std::string>{"ONLY=this"}, .timeout_s = 5};
+  bundle.config.hooks.create_runtime = bundle.config.hooks.poststop = {hook};
+  bundle.config.annotations["run.oci.hooks.stdout"] = log;
+  const auto seen = bundle.run();
+  INFO(seen.err);
+  CHECK(seen.code == 0);
+  CHECK(*base::sys::read_file(log) == "ONLY=this\nONLY=this\n");
+}
+
+TEST_CASE("a link that takes a mount target's place in the middle of a start leads nowhere outside", "[ns]") {
+  NEED_CONTAINERS();
+  // CVE-2021-30465: somebody who shares the root exchanges a folder for a link between check and mount.
+  Bundle bundle;
+  const auto outside = bundle.folder() / "outside", target = bundle.root() / "target", link = bundle.root() / "link";
+  std::filesystem::create_directories(outside);
+  std::filesystem::create_directories(target);
+  std::filesystem::create_symlink(outside, link);
+  bundle.config.mounts.push_back({.destination = "/target/made", .type = "tmpfs", .source = "tmpfs", .options = {}, .uid_mappings = {}, .gid_mappings = {}});
+  bundle.config.linux_.masked_paths.emplace_back("/target");
+  std::atomic<bool> done = false;
+  std::thread swapper([&] {
+    while (!done) (void)::renameat2(AT_FDCWD, target.c_str(), AT_FDCWD, link.c_str(), RENAME_EXCHANGE);
+  });
+  for (int round = 0; round < 12; ++round) (void)bundle.run();
+  done = true;
+  swapper.join();
+  CHECK(std::filesystem::is_empty(outside));
+  CHECK(bundle.leftovers() == "");
+}
+
+TEST_CASE("sysctls and labels are written to the kernel's procfs only", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  // A folder bound over /proc pretends to be one.
+  const auto fake = bundle.folder() / "fake";
+  std::filesystem::create_directories(fake / "sys/net/ipv4");
+  REQUIRE(base::sys::write_file(fake / "sys/net/ipv4/ip_default_ttl", "fake"));
+  bundle.config.linux_.namespaces.push_back({.type = "network", .path = ""});
+  bundle.config.linux_.sysctl["net.ipv4.ip_default_ttl"] = "77";
+  bundle.config.linux_.masked_paths.clear();
+  bundle.config.linux_.readonly_paths.clear();
+  for (auto& mount : bundle.config.mounts)
+    if (mount.destination == "/proc") mount = {.destination = "/proc", .type = "bind", .source = fake, .options = {"bind"}, .uid_mappings = {}, .gid_mappings = {}};
+  const auto seen = bundle.probe({"print", "ran"}).run();
+  INFO(seen.err);
+  CHECK(seen.out == "ran\n");
+  CHECK(*base::sys::read_file(fake / "sys/net/ipv4/ip_default_ttl") == "fake");
+}
+
+TEST_CASE("exec --cap raises nothing that a further execve would inherit", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.probe({"hold"});
+  REQUIRE(bundle.start().code == 0);
+  const auto seen = bundle.exec({"--cap", "CAP_NET_ADMIN", "--user", "1000"}, {"/bin/probe", "report"});
+  CHECK(seen.one("CapInh") == "0000000000000000");
+  CHECK(seen.one("CapAmb") == "0000000000000000");
+  CHECK(seen.one("CapEff") == "0000000000000000");
+}
+
+TEST_CASE("a terminal is never opened through what the image put into /dev", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  const auto victim = bundle.folder() / "victim";
+  REQUIRE(base::sys::write_file(victim, "untouched"));
+  bundle.config.process->terminal = true;
+  std::erase_if(bundle.config.mounts, [](const auto& mount) { return mount.destination == "/dev" || mount.destination == "/dev/pts"; });
+  std::filesystem::create_directories(bundle.root() / "dev/pts");
+  std::filesystem::create_symlink(victim, bundle.root() / "dev/console");
+  REQUIRE(base::sys::write_file(bundle.root() / "dev/pts/ptmx", "no multiplexer"));
+  const auto seen = bundle.run();
+  CHECK(seen.code == 1);
+  CHECK(seen.err.find("process.terminal") != std::string::npos);
+  CHECK(*base::sys::read_file(victim) == "untouched");
+  CHECK(bundle.leftovers() == "");
 }
