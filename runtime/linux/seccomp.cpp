@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "runtime/linux/seccomp_compact.h"
 #include "runtime/linux/seccomp_newer.h"
 #include "runtime/linux/text.h"
 
@@ -166,7 +167,7 @@ Result<unsigned> flags_of(const spec::Seccomp& profile) {
 
 }  // namespace
 
-Result<SeccompFilter> compile_seccomp(const spec::Seccomp& profile) {
+Result<SeccompFilter> compile_seccomp(const spec::Seccomp& profile, Compact compact) {
   SeccompFilter out;
   ASSIGN_OR_RETURN(out.flags, flags_of(profile));
   ASSIGN_OR_RETURN(const std::uint32_t default_action, action_value(profile.default_action, profile.default_errno_ret));
@@ -184,12 +185,13 @@ Result<SeccompFilter> compile_seccomp(const spec::Seccomp& profile) {
   ASSIGN_OR_RETURN(out.program, exported(context.filter));
   std::vector<std::string> names = profile.architectures;
   prepend_newer(out.program, newer, {.default_action = default_action, .architectures = std::move(names)});
+  if (compact == Compact::yes) out.program = compact_seccomp(out.program);
   return out;
 }
 
 namespace {
 
-constexpr std::string_view cache_magic = "compose-seccomp-1\n";
+constexpr std::string_view cache_magic = "compose-seccomp-2\n";
 
 void append(std::string& out, std::string_view text) {
   out += text;

@@ -21,7 +21,8 @@ struct SeccompFilter {
 /// Names of system calls this library does not know are looked up in our own table of newer ones; names of neither are left to the
 /// default action, as in runc. Calls newer than all known ones answer ENOSYS where the default action is an errno, so that C
 /// libraries fall back instead of failing.
-base::Result<SeccompFilter> compile_seccomp(const spec::Seccomp& profile);
+enum class Compact { yes, no };  ///< no: as libseccomp made it
+base::Result<SeccompFilter> compile_seccomp(const spec::Seccomp& profile, Compact compact = Compact::yes);
 
 /// The same through a cache below `folder`: the compiled program beside the whole profile's text, so no collision can confuse two.
 /// The cache is best effort: nothing about it fails a start.
