@@ -64,7 +64,10 @@ class Build {
       : request_(request), hooks_(hooks), progress_(out, request.progress) {}
 
   Result<BuildResult> run(Session& session, Span& where) {
-    platform_ = request_.platforms.empty() ? images::host_platform() : request_.platforms.front();
+    platform_ = images::host_platform();
+    if (!request_.platforms.empty()) {
+      ASSIGN_OR_RETURN(platform_, normal_platform(request_.platforms.front(), images::host_platform()));
+    }
     platform_args_ = platform_arguments(platform_, images::host_platform());
     platform_args_["TARGETSTAGE"] = request_.target.empty() ? "default" : request_.target;
     TRY(open_contexts(session));

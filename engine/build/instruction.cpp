@@ -7,6 +7,8 @@ namespace {
 
 base::Error invalid(std::string message) { return base::make_error(base::ErrorKind::invalid, std::move(message)); }
 
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
 /// The flags of one instruction; every one must be asked for by name or it is unknown.
 class Flags {
  public:
@@ -15,7 +17,11 @@ class Flags {
     for (const auto& flag : instruction.flags) {
       const std::size_t equals = flag.find('=');
       const std::string name = flag.substr(2, equals == std::string::npos ? std::string::npos : equals - 2);
-      if (!allowed.contains(name)) return invalid("unknown flag: --" + name);
+      if (!allowed.contains(name)) {
+        for (const auto& known : allowed)
+          if (edit_distance(name, known) <= 2 && name.size() > 2) return invalid("unknown flag: --" + name + " (did you mean " + known + "?)");
+        return invalid("unknown flag: --" + name);
+      }
       const bool repeatable = name == "mount" || name == "exclude";
       if (!repeatable && flags.values_.contains(name)) return invalid("duplicate flag specified: " + name);
       std::optional<std::string> value;

@@ -123,6 +123,10 @@ Result<> resolve_base(StagePlan& plan, Stage& stage, const StageOptions& options
   ASSIGN_OR_RETURN(stage.platform, expand_word(stage.from.platform, lookup, {.escape = escape}));
   if (!stage.from.platform.empty() && stage.platform.empty())
     return invalid("empty platform value from expression " + stage.from.platform);
+  if (!stage.platform.empty()) {
+    const auto build = options.platform_args.find("BUILDPLATFORM");
+    ASSIGN_OR_RETURN(stage.platform, normal_platform(stage.platform, build == options.platform_args.end() ? "linux/amd64" : build->second));
+  }
   if (options.contexts.contains(context_name(stage.base))) return {};
   for (std::size_t i = stage.index; i-- > 0;) {
     // As written: stage names are kept in lower case, and a base in another case is an image.
@@ -180,6 +184,32 @@ std::map<std::string, std::string> platform_arguments(const std::string& target,
     }
   }
   return args;
+}
+
+Result<std::string> normal_platform(const std::string& text, const std::string& host) {
+  const base::Error bad = invalid("failed to parse platform " + text + ": \"" + text + "\": cannot parse platform specifier: invalid argument");
+  std::vector<std::string> parts(1);
+  for (const char c : lower(text)) {
+    if (c == '/') parts.emplace_back();
+    else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.') parts.back() += c;
+    else return bad;
+  }
+  if (parts.size() > 3 || std::any_of(parts.begin(), parts.end(), [](const auto& part) { return part.empty() || part.front() == '.'; })) return bad;
+  static const std::set<std::string> systems = {"linux", "windows", "darwin", "freebsd", "macos", "netbsd", "openbsd", "wasip1"};
+  if (parts.size() == 1 && systems.contains(parts[0])) {  // this machine's architecture
+    const std::size_t slash = host.find('/');
+    if (slash != std::string::npos) return parts[0] + host.substr(slash);
+  }
+  if (parts.size() == 1) parts.insert(parts.begin(), "linux");
+  static const std::map<std::string, std::pair<std::string, std::string>> names = {
+      {"x86_64", {"amd64", ""}}, {"x86-64", {"amd64", ""}}, {"aarch64", {"arm64", ""}}, {"i386", {"386", ""}}, {"armhf", {"arm", "v7"}}, {"armel", {"arm", "v6"}}};
+  if (const auto known = names.find(parts[1]); known != names.end()) {
+    parts[1] = known->second.first;
+    if (parts.size() == 2 && !known->second.second.empty()) parts.push_back(known->second.second);
+  }
+  std::string result = parts[0] + "/" + parts[1];
+  if (parts.size() == 3 && !(parts[1] == "amd64" && parts[2] == "v1")) result += "/" + parts[2];
+  return result;
 }
 
 std::string context_name(const std::string& name) {

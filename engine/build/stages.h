@@ -51,6 +51,10 @@ std::string context_name(const std::string& name);
 /// TARGETPLATFORM, TARGETOS, TARGETARCH, TARGETVARIANT and the same with BUILD.
 std::map<std::string, std::string> platform_arguments(const std::string& target, const std::string& build);
 
+/// "linux/x86_64" → "linux/amd64", "arm64" → "linux/arm64", "linux" → this machine's: as containerd reads platforms.
+/// Error invalid: more than three parts, or characters no platform has.
+Result<std::string> normal_platform(const std::string& text, const std::string& host);
+
 /// HTTP_PROXY and so on: usable without ARG, in neither history nor cache keys.
 bool is_proxy_argument(const std::string& name);
 

@@ -112,6 +112,7 @@ TEST_CASE("wrong instructions are named with what was probably meant", "[build]"
       {"ONBUILD ONBUILD RUN x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"},
       {"ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"},
       {"RUN --mount=type=foo x", "unsupported mount type \"foo\""},
+      {"COPY --form=x a b", "unknown flag: --form (did you mean from?)"},
       {"RUN --mount=type=tmpfs,target=/x,uid=3 x", "uid not allowed for \"tmpfs\" type mounts"},
       {"RUN --mount=type=bind,target=/x,sharing=locked x", "invalid cache sharing set for bind mount"},
       {"RUN --mount=type=bind,colour=red,target=/x x", "unexpected key 'colour' in 'colour=red'"},

@@ -88,6 +88,21 @@ TEST_CASE("an additional context takes the place of a stage of that name", "[bui
   CHECK(needed(result) == "01");
 }
 
+TEST_CASE("platforms are read as containerd reads them", "[build]") {
+  const auto normal = [](const std::string& text) {
+    const auto result = normal_platform(text, "linux/amd64");
+    return result ? *result : result.error().message;
+  };
+  CHECK(normal("linux/x86_64") == "linux/amd64");
+  CHECK(normal("Linux/ARM64/v8") == "linux/arm64/v8");
+  CHECK(normal("aarch64") == "linux/arm64");
+  CHECK(normal("linux") == "linux/amd64");
+  CHECK(normal("linux/armhf") == "linux/arm/v7");
+  CHECK(normal("linux/amd64/v1") == "linux/amd64");
+  for (const char* wrong : {"a/b/c/d", "linux/", "/amd64", "linux/am d64", "linux/../x"})
+    CHECK(normal(wrong).find("cannot parse platform specifier") != std::string::npos);
+}
+
 TEST_CASE("platform arguments name os, architecture and variant", "[build]") {
   const auto args = platform_arguments("linux/arm64/v8", "linux/amd64");
   CHECK(args.at("TARGETARCH") == "arm64");
