@@ -151,6 +151,9 @@ struct World {
       if (container.pid > 0 && container.state != ContainerState::exited) ::kill(container.pid, SIGKILL);
     workers.join();
     io.stop();
+    // Coroutines that still wait are destroyed with `io`, and look at the project then. A supervisor never gets there: it ends by _exit().
+    static auto& kept = *new std::vector<std::unique_ptr<Project>>;
+    kept.push_back(std::move(project));
   }
   /// A row as a killed supervisor would have left it.
   void left(const ContainerSpec& spec, const std::function<void(store::RunState&)>& change) {
