@@ -10,6 +10,7 @@
 #include "compose/cli/output.h"
 #include "compose/cli/verbs.h"
 #include "compose/load/config_output.h"
+#include "compose/load/explain.h"
 #include "engine/images/image_store.h"
 
 namespace compose::cli {
@@ -53,89 +54,152 @@ std::string digest_override(const model::Project& project) {
   return text;
 }
 
-Result<std::string> hashes(const model::Project& project, const std::string& wanted) {
-  std::string text;
-  std::size_t at = 0;
+Result<> hashes(const model::Project& project, const std::string& wanted) {
   std::vector<std::string> names;
-  while (wanted != "*" && at <= wanted.size()) {
-    const auto end = std::min(wanted.find(',', at), wanted.size());
-    names.push_back(wanted.substr(at, end - at));
-    at = end + 1;
+  if (wanted == "*") {
+    for (const auto& [name, service] : project.services) names.push_back(name);
+  } else {
+    for (std::size_t at = 0; at <= wanted.size();) {
+      const auto end = std::min(wanted.find(',', at), wanted.size());
+      names.push_back(wanted.substr(at, end - at));
+      at = end + 1;
+    }
   }
+  std::sort(names.begin(), names.end());
   for (const auto& name : names) {
     if (!project.services.contains(name)) return base::make_error(base::ErrorKind::not_found, "no such service: " + name);
+    out(name + " " + load::config_hash(project, name) + "\n");
   }
-  for (const auto& [name, service] : project.services) {
-    if (names.empty() || std::find(names.begin(), names.end(), name) != names.end()) text += name + " " + load::config_hash(project, name) + "\n";
-  }
-  return text;
+  return {};
 }
 
-/// The options that print a list instead of the project; nothing when none is given.
-Result<std::optional<std::string>> listing(const Parsed& parsed, const model::Project& project) {
-  if (parsed.on("services")) return std::optional(lines(load::service_names(project)));
-  if (parsed.on("volumes")) return std::optional(lines(load::volume_names(project)));
-  if (parsed.on("networks")) return std::optional(lines(load::network_names(project)));
-  if (parsed.on("models")) return std::optional(lines(load::model_names(project)));
-  if (parsed.on("images")) return std::optional(lines(load::image_names(project)));
-  if (parsed.on("profiles")) return std::optional(lines(load::profile_names(project)));
-  if (parsed.on("environment")) return std::optional(lines(load::environment_lines(project)));
-  if (parsed.given("hash")) {
-    ASSIGN_OR_RETURN(auto text, hashes(project, parsed.text("hash")));
-    return std::optional(std::move(text));
+/// The options that print a list instead of the project, in the order Docker Compose looks for them.
+enum class List : std::uint8_t { none, services, volumes, networks, models, hash, profiles, images, variables, environment };
+
+List list_of(const Parsed& parsed) {
+  static constexpr std::pair<std::string_view, List> flags[] = {
+      {"services", List::services}, {"volumes", List::volumes}, {"networks", List::networks},   {"models", List::models},
+      {"hash", List::hash},         {"profiles", List::profiles}, {"images", List::images}, {"variables", List::variables},
+      {"environment", List::environment}};
+  for (const auto& [flag, list] : flags)
+    if (flag == "hash" ? !parsed.text("hash").empty() : parsed.on(flag)) return list;
+  return List::none;
+}
+
+Result<int> print_list(List list, const Parsed& parsed, const model::Project& project) {
+  switch (list) {
+    case List::services: out(lines(load::service_names(project))); break;
+    case List::volumes: out(lines(load::volume_names(project))); break;
+    case List::networks: out(lines(load::network_names(project))); break;
+    case List::models: out(lines(load::model_names(project))); break;
+    case List::images: out(lines(load::image_names(project))); break;
+    case List::profiles: out(lines(load::profile_names(project))); break;
+    case List::environment: out(lines(load::environment_lines(project))); break;
+    case List::hash: TRY(hashes(project, parsed.text("hash"))); break;
+    case List::none:
+    case List::variables: break;
   }
-  return std::optional<std::string>();
+  return 0;
 }
 
 Result<int> deliver(const Parsed& parsed, std::string text) {
   if (parsed.on("quiet")) return 0;
   if (const std::string file = parsed.text("output"); !file.empty()) {
-    TRY(base::sys::replace_file(file, text));
+    if (!text.empty()) TRY(base::sys::replace_file(file, text));
     return 0;
   }
   out(text);
   return 0;
 }
 
+Result<int> run_variables(const FileOptions& files, const std::string& format) {
+  if (!format.empty() && format != "table" && format != "pretty" && format != "json" && format != "yaml")
+    return usage_error("format value \"" + format + "\" could not be parsed: parsing failed");
+  ASSIGN_OR_RETURN(const auto options, find_files(files));
+  const auto as = format == "json" ? load::Format::json : format == "yaml" ? load::Format::yaml : load::Format::table;
+  auto variables = load::variables(options, program_files(), as);
+  show(variables.load.diagnostics, variables.load.sources);
+  if (!variables.text) return shown();
+  out(*variables.text);
+  return 0;
+}
+
+Result<int> run_raw(const FileOptions& files, const Parsed& parsed, bool json, List list) {
+  ASSIGN_OR_RETURN(const auto options, find_files(files));
+  auto config = load::raw_config(options, program_files(), json);
+  show(config.load.diagnostics, config.load.sources);
+  if (!config.text) return shown();
+  if (list != List::services) return deliver(parsed, *config.text);
+  out(lines(config.services));
+  return 0;
+}
+
+Result<int> show_explanation(const load::Explanation& explained) {
+  show(explained.load.diagnostics, explained.load.sources);
+  if (explained.text) {
+    out(*explained.text);
+    return 0;
+  }
+  if (explained.error.empty()) return shown();
+  return usage_error(explained.error + (explained.hint.empty() ? "" : "; " + explained.hint));
+}
+
+Result<load::DiscoverResult> discovered() {
+  auto found = load::discover(command_line(), program_files());
+  show(found.diagnostics, found.sources);
+  if (!found.options) return shown();
+  return found;
+}
+
 }  // namespace
 
+Result<int> run_env(const Parsed& parsed) {
+  ASSIGN_OR_RETURN(const auto found, discovered());
+  if (parsed.given("explain")) {
+    const auto line = command_line();
+    return show_explanation(load::explain_variable({.line = line, .found = found, .files = program_files()}, parsed.text("explain")));
+  }
+  auto loaded = load::load(*found.options, program_files());
+  show(loaded.diagnostics, loaded.sources);
+  if (!loaded.project) return shown();
+  out(lines(load::environment_lines(*loaded.project)));
+  return 0;
+}
+
 Result<int> run_config(const Parsed& parsed) {
-  const std::string format = parsed.text("format", "yaml");
-  if (format != "yaml" && format != "json") return usage_error("unsupported format \"" + format + "\"");
+  if (parsed.given("explain")) {
+    ASSIGN_OR_RETURN(const auto found, discovered());
+    const auto line = command_line();
+    return show_explanation(load::explain_value({.line = line, .found = found, .files = program_files()}, parsed.text("explain")));
+  }
+  const List list = list_of(parsed);
+  const std::string format = parsed.text("format");
+  if (list == List::none && !format.empty() && format != "yaml" && format != "json")
+    return usage_error("unsupported format \"" + format + "\"");
   FileOptions files;
   files.interpolate = !parsed.on("no-interpolate");
-  files.normalize = !parsed.on("no-normalize");
+  files.normalize = !parsed.on("no-normalize") && !globals().compatibility;
   files.resolve_paths = !parsed.on("no-path-resolution");
   files.check_consistency = !parsed.on("no-consistency");
-  // Hashes are over the file as written, as Docker Compose's: env_file by its path, not what is in it.
-  files.resolve_environment = !parsed.on("no-env-resolution") && !parsed.given("hash");
-  if (parsed.on("variables")) {
-    ASSIGN_OR_RETURN(const auto options, find_files(files));
-    auto variables = load::variables(options, *load::system_files(), format == "json");
-    show(variables.load.diagnostics, variables.load.sources);
-    if (!variables.text) return shown();
-    return deliver(parsed, *variables.text);
-  }
-  const bool raw = parsed.on("no-interpolate");
-  const bool lists = parsed.on("services") || parsed.on("volumes") || parsed.on("networks") || parsed.on("models") || parsed.on("images") ||
-                     parsed.on("profiles") || parsed.on("environment") || parsed.given("hash");
-  if (raw && !lists) {
-    ASSIGN_OR_RETURN(const auto options, find_files(files));
-    auto config = load::raw_config(options, *load::system_files(), format == "json");
-    show(config.load.diagnostics, config.load.sources);
-    if (!config.text) return shown();
-    return deliver(parsed, *config.text);
-  }
-  ASSIGN_OR_RETURN(const auto whole, load_files(files));
-  ASSIGN_OR_RETURN(auto project, select_services(whole, parsed.arguments, load::Dependencies::include));
-  if (!globals().all_resources) project = load::prune_unused(project);
-  ASSIGN_OR_RETURN(const auto list, listing(parsed, parsed.on("profiles") ? whole : project));
-  if (list) return deliver(parsed, *list);
+  // Lists do not need what is in env files; hashes are over the file as written, as Docker Compose's.
+  files.resolve_environment = !parsed.on("no-env-resolution") && (list == List::none || list == List::environment);
+  if (list == List::variables) return run_variables(files, format);
+  if (!files.interpolate && (list == List::none || list == List::services)) return run_raw(files, parsed, format == "json", list);
+  ASSIGN_OR_RETURN(auto whole, load_files(files));
+  const bool selected = list == List::none || list == List::profiles || list == List::images || list == List::environment;
+  ASSIGN_OR_RETURN(auto chosen, select_services(std::move(whole), selected ? parsed.arguments : std::vector<std::string>(),
+                                                load::Dependencies::include));
+  // The process ends with this verb: freeing a large project piece by piece would take longer than printing it.
+  static model::Project& project = *new model::Project(std::move(chosen));
+  if (list != List::none) return print_list(list, parsed, project);
+  if (files.check_consistency) TRY(refuse_shared_container_names(project));
   if (parsed.on("resolve-image-digests") || parsed.on("lock-image-digests")) {
     TRY(pin_digests(project));
     if (parsed.on("lock-image-digests")) return deliver(parsed, digest_override(project));
   }
-  return deliver(parsed, format == "json" ? load::to_json(project) : load::to_yaml(project));
+  if (format != "json") return deliver(parsed, load::to_yaml(project));
+  if (const std::string why = load::json_obstacle(project); !why.empty()) return usage_error(why);
+  return deliver(parsed, load::to_json(project));
 }
 
 }  // namespace compose::cli

@@ -27,8 +27,10 @@ bool was_shown(const base::Error& error) { return error.message == shown_mark; }
 base::Error usage_error(std::string message) { return make_error(ErrorKind::invalid, std::move(message)); }
 
 Result<model::Project> load_project(const ProjectNeeds& needs) {
-  ASSIGN_OR_RETURN(const auto project, load_files({.resolve_environment = needs.environment}));
-  return select_services(project, needs.services, needs.dependencies);
+  ASSIGN_OR_RETURN(auto project, load_files({.resolve_environment = needs.environment}));
+  ASSIGN_OR_RETURN(auto selected, select_services(std::move(project), needs.services, needs.dependencies));
+  TRY(refuse_shared_container_names(selected));
+  return selected;
 }
 
 Result<ProjectOrName> project_or_name(const ProjectNeeds& needs) {
@@ -118,7 +120,7 @@ Result<View> view(const ProjectNeeds& needs) {
   if (!revived) warn(revived.error().text());
   result.observed = reconcile::observed(std::move(snapshot), result.source.name);
   if (result.source.project) {
-    ASSIGN_OR_RETURN(result.source.project, select_services(*result.source.project, needs.services, needs.dependencies));
+    ASSIGN_OR_RETURN(result.source.project, select_services(*std::move(result.source.project), needs.services, needs.dependencies));
     result.desired = outline(*result.source.project);
     return result;
   }

@@ -5,6 +5,7 @@
 #include "compose/cli/context.h"
 #include "compose/cli/globals.h"
 #include "compose/cli/output.h"
+#include "compose/cli/workers.h"
 
 extern char** environ;  // NOLINT: POSIX
 
@@ -26,19 +27,53 @@ model::StringMap process_environment() {
   return result;
 }
 
+/// The machine's files; remote ones are fetched by the worker, which may parse what comes from outside.
+class ProgramFiles final : public load::FileReader {
+ public:
+  Result<std::string> read(const std::string& path) const override { return files_->read(path); }
+  bool exists(const std::string& path) const override { return files_->exists(path); }
+  bool is_directory(const std::string& path) const override { return files_->is_directory(path); }
+  Result<std::string> fetch(const std::string& reference) const override {
+    const auto known = fetched_.find(reference);
+    if (known != fetched_.end()) return known->second;
+    std::string path, failure;
+    Job job;
+    job.arguments = {"compose-file", reference};
+    job.on_line = [&](const std::string& line) { path = line; };
+    job.on_end = [&](int code, const std::string& errors) { failure = code == 0 ? "" : errors.empty() ? "the worker failed" : errors; };
+    std::vector<Job> jobs;
+    jobs.push_back(std::move(job));
+    ASSIGN_OR_RETURN(const bool done, run_workers(std::move(jobs), {}));
+    if (!done || path.empty()) return make_error(ErrorKind::unavailable, failure);
+    return fetched_[reference] = path;
+  }
+
+ private:
+  std::unique_ptr<load::FileReader> files_ = load::system_files();
+  mutable std::map<std::string, std::string> fetched_;
+};
+
+}  // namespace
+
+const load::FileReader& program_files() {
+  static const ProgramFiles files;
+  return files;
+}
+
 load::CommandLine command_line() {
   const Globals& g = globals();
   std::error_code ignored;
+  const std::string here = std::filesystem::current_path(ignored).string();
+  model::StringMap environment = process_environment();
+  environment.emplace("PWD", here);  // shells set it; Compose files count on it
   return {.files = g.files,
           .project_directory = g.project_directory,
           .project_name = g.project_name,
           .env_files = g.env_files,
           .profiles = g.profiles,
-          .environment = process_environment(),
-          .current_dir = std::filesystem::current_path(ignored).string()};
+          .environment = std::move(environment),
+          .current_dir = here};
 }
-
-}  // namespace
 
 void show(const std::vector<load::Diagnostic>& diagnostics, const model::Sources& sources) {
   std::vector<load::Diagnostic> shown_ones;
@@ -53,7 +88,7 @@ void show(const std::vector<load::Diagnostic>& diagnostics, const model::Sources
 }
 
 Result<load::LoadOptions> find_files(const FileOptions& options) {
-  auto found = load::discover(command_line(), *load::system_files());
+  auto found = load::discover(command_line(), program_files());
   if (!found.options) {
     if (!options.quiet) show(found.diagnostics, found.sources);
     return shown();
@@ -69,17 +104,24 @@ Result<load::LoadOptions> find_files(const FileOptions& options) {
 
 Result<model::Project> load_files(const FileOptions& options) {
   ASSIGN_OR_RETURN(const auto found, find_files(options));
-  auto loaded = load::load(found, *load::system_files());
+  auto loaded = load::load(found, program_files());
   show(loaded.diagnostics, loaded.sources);
   if (!loaded.project) return shown();
   return *std::move(loaded.project);
 }
 
-Result<model::Project> select_services(const model::Project& project, const std::vector<std::string>& services,
+Result<model::Project> select_services(model::Project project, const std::vector<std::string>& services,
                                        load::Dependencies dependencies) {
-  auto selection = load::select(project, services, dependencies);
+  auto selection = load::select(std::move(project), services, dependencies, globals().all_resources ? load::Resources::all : load::Resources::used);
   if (!selection.project) return make_error(ErrorKind::not_found, selection.error);
   return *std::move(selection.project);
+}
+
+Result<> refuse_shared_container_names(const model::Project& project) {
+  const auto conflicts = load::container_name_conflicts(project);
+  if (conflicts.empty()) return {};
+  show(conflicts, *project.sources);
+  return shown();
 }
 
 }  // namespace compose::cli

@@ -231,6 +231,7 @@ constexpr Flag push_flags[] = {
 constexpr Flag config_flags[] = {
     dry_run,
     {"environment", 0, boolean, "Print environment used for interpolation."},
+    {"explain", 0, text, "Say where the values at PATH, such as services.web.image, come from (ours)", "PATH"},
     {"format", 0, text, "Format the output. Values: [yaml | json]"},
     {"hash", 0, text, "Print the service config hash, one per line."},
     {"images", 0, boolean, "Print the image names, one per line."},
@@ -249,6 +250,10 @@ constexpr Flag config_flags[] = {
     {"services", 0, boolean, "Print the service names, one per line."},
     {"variables", 0, boolean, "Print model variables and default values."},
     {"volumes", 0, boolean, "Print the volume names, one per line."},
+};
+constexpr Flag env_flags[] = {
+    dry_run,
+    {"explain", 0, text, "Say where a variable is set and where the Compose files use it", "NAME"},
 };
 constexpr Flag cp_flags[] = {
     {"all", 0, boolean, "Include containers created by the run command"},
@@ -278,6 +283,7 @@ const Verb table[] = {
     {"cp", "[OPTIONS] SERVICE:SRC_PATH DEST_PATH|-\n\tcompose cp [OPTIONS] SRC_PATH|- SERVICE:DEST_PATH", "Copy files/folders between a service container and the local filesystem", cp_flags, nullptr, true, 0, any, "is not supported yet"},
     {"create", services_usage, "Creates containers for a service", create_flags, run_create},
     {"down", "[OPTIONS] [SERVICES]", "Stop and remove containers, networks", down_flags, run_down},
+    {"env", "[OPTIONS]", "Print the environment the Compose files see (ours)", env_flags, run_env, true, 0, 0},
     {"events", services_usage, "Receive real time events from containers", events_flags, run_events},
     {"exec", "[OPTIONS] SERVICE COMMAND [ARGS...]", "Execute a command in a running container", exec_flags, run_exec, false, 2},
     {"export", "[OPTIONS] SERVICE", "Export a service container's filesystem as a tar archive", export_flags, nullptr, true, 0, any, "is not supported yet"},

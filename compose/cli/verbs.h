@@ -64,6 +64,7 @@ base::Result<int> run_build(const Parsed&);
 base::Result<int> run_pull(const Parsed&);
 base::Result<int> run_push(const Parsed&);
 base::Result<int> run_config(const Parsed&);
+base::Result<int> run_env(const Parsed&);
 base::Result<int> run_image_group(const Parsed&);
 base::Result<int> run_volume_group(const Parsed&);
 base::Result<int> run_network_group(const Parsed&);

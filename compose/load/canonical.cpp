@@ -38,7 +38,7 @@ class Canonical {
       case Short::extends:
         if (node.is_string()) wrap(node, "service");
         return;
-      case Short::key_value: return key_values(node);
+      case Short::key_value: return key_values(node, path);
       case Short::depends_on: return dependencies(node);
       case Short::env_file: return env_files(node);
       case Short::list: node = as_sequence(std::move(node)); return;
@@ -57,7 +57,7 @@ class Canonical {
         if (node.is_string()) wrap(node, "source");
         return;
       case Short::port: return ports(node, path);
-      case Short::ssh: return ssh(node);
+      case Short::ssh: return ssh(node, path);
       case Short::device:
         if (node.is_string()) device(node, path);
         return;
@@ -80,11 +80,16 @@ class Canonical {
     node = std::move(map);
   }
 
-  static void key_values(Node& node) {
+  void key_values(Node& node, const Path& path) {
     if (!node.is_sequence()) return;
     Node map = Node::make_mapping(node.at);
-    for (const Node& item : node.items) {
+    for (std::size_t i = 0; i < node.items.size(); ++i) {
+      const Node& item = node.items[i];
       const auto equals = item.text.find('=');
+      if (equals == std::string::npos) {
+        if (!context_.options.interpolate) return;
+        unreadable(item, Path(path, i), "'" + item.text + "' has no value: write name=value");
+      }
       Node& value = map.at_key(item.text.substr(0, equals), item.at);
       value = equals == std::string::npos ? Node::make_null(item.at) : Node::make_string(item.text.substr(equals + 1), item.at);
     }
@@ -175,8 +180,19 @@ class Canonical {
     return map;
   }
 
-  static void ssh(Node& node) {
-    if (node.is_sequence()) key_values(node);
+  void ssh(Node& node, const Path& path) {
+    if (!node.is_sequence()) return;
+    Node map = Node::make_mapping(node.at);
+    for (std::size_t i = 0; i < node.items.size(); ++i) {
+      const Node& item = node.items[i];
+      const auto equals = item.text.find('=');
+      const bool alone = equals == std::string::npos;
+      if (alone && item.text != "default")
+        context_.error(item.at, Path(path, i), "'" + item.text + "' is no ssh key: write id=path, or default for the agent");
+      map.at_key(item.text.substr(0, equals), item.at) =
+          alone ? Node::make_null(item.at) : Node::make_string(item.text.substr(equals + 1), item.at);
+    }
+    node = std::move(map);
   }
 
   void device(Node& node, const Path& path) {

@@ -29,7 +29,6 @@ class ProjectChecks {
     for (const auto& [name, secret] : project_.secrets)
       if (!secret.external && secret.file.empty() && secret.environment.empty())
         report("secrets." + name, "one of file and environment must be given");
-    container_names();
     cycles();
   }
 
@@ -143,16 +142,17 @@ class ProjectChecks {
 
   void limits(const Service& service) {
     if (!service.deploy) return;
+    // As Docker Compose: limits that say nothing about it differ from what the service says.
     const auto differ = [&](std::int64_t mine, std::int64_t theirs, const char* attribute, const char* other) {
-      if (mine != 0 && theirs != 0 && mine != theirs)
-        report(at_ + "." + attribute, std::string("differs from deploy.resources.") + other);
+      if (mine != 0 && mine != theirs)
+        report(at_ + "." + attribute, std::string("differs from deploy.resources.") + other, "write both, with the same value, or one");
     };
     if (service.deploy->limits) {
       differ(service.pids_limit, service.deploy->limits->pids, "pids_limit", "limits.pids");
       differ(service.mem_limit_bytes, service.deploy->limits->memory_bytes, "mem_limit", "limits.memory");
       const double cpus = service.deploy->limits->cpus.empty() ? 0 : std::stod(service.deploy->limits->cpus);
-      if (service.cpus > 0 && cpus > 0 && static_cast<float>(service.cpus) != static_cast<float>(cpus))
-        report(at_ + ".cpus", "differs from deploy.resources.limits.cpus");
+      if (service.cpus > 0 && static_cast<float>(service.cpus) != static_cast<float>(cpus))
+        report(at_ + ".cpus", "differs from deploy.resources.limits.cpus", "write both, with the same value, or one");
     }
     if (service.deploy->reservations)
       differ(service.mem_reservation_bytes, service.deploy->reservations->memory_bytes, "mem_reservation",
@@ -164,17 +164,6 @@ class ProjectChecks {
       const auto& rule = service.develop_watch[i];
       if (rule.target.empty() && rule.action != "rebuild" && rule.action != "restart")
         report(at_ + ".develop.watch[" + std::to_string(i) + "]", "action " + rule.action + " needs a target");
-    }
-  }
-
-  void container_names() {
-    std::map<std::string, std::string> users;
-    for (const auto& [name, service] : project_.services) {
-      if (service.container_name.empty()) continue;
-      const auto [user, added] = users.emplace(service.container_name, name);
-      if (!added)
-        report("services." + name + ".container_name",
-               "'" + service.container_name + "' is already the container_name of service '" + user->second + "'");
     }
   }
 
@@ -208,6 +197,25 @@ class ProjectChecks {
 };
 
 }  // namespace
+
+std::vector<Diagnostic> container_name_conflicts(const model::Project& project) {
+  std::vector<Diagnostic> found;
+  std::map<std::string, std::string> users;
+  for (const auto& [name, service] : project.services) {
+    if (service.container_name.empty()) continue;
+    const auto [user, added] = users.emplace(service.container_name, name);
+    if (added) continue;
+    const std::string path = "services." + name + ".container_name";
+    const Position at = project.position_of(path), other = project.position_of("services." + user->second + ".container_name");
+    std::string hint;
+    if (other.known() && project.sources != nullptr && other.file < project.sources->files.size())
+      hint = "the other is at " + project.sources->files[other.file].path + ":" + std::to_string(other.line);
+    found.push_back({Severity::error, at, path,
+                     "'" + service.container_name + "' is already the container_name of service '" + user->second + "'",
+                     std::move(hint), false});
+  }
+  return found;
+}
 
 void check_project(Context& context, const model::Project& project) { ProjectChecks(context, project).run(); }
 

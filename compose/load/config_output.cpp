@@ -4,6 +4,7 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "compose/load/session.h"
@@ -13,26 +14,47 @@
 namespace compose::load {
 namespace {
 
-/// What a caller changed in the model after loading, and what selection dropped, applied to the service's tree.
-Node service_view(const Node& node, const model::Service& service) {
-  Node view = node;
-  if (Node* image = view.find("image")) {
-    image->text = service.image;
+const Rule& service_rule() { return *attribute(file_rule(), "services")->value; }
+
+/// The service's tree with what a caller changed in the model after loading, and without what selection dropped: the tree
+/// itself when that is nothing, else a changed copy in `storage`.
+const Node& service_view(const Node& node, const model::Service& service, Node& storage) {
+  const Node *image = node.find("image"), *dependencies = node.find("depends_on");
+  const bool same_image = image == nullptr ? service.image.empty() : image->text == service.image;
+  const bool same_dependencies = dependencies == nullptr ||
+                                 std::all_of(dependencies->entries.begin(), dependencies->entries.end(),
+                                             [&](const Entry& entry) { return service.depends_on.contains(entry.key); });
+  if (same_image && same_dependencies) return node;
+  storage = node;
+  if (Node* changed = storage.find("image")) {
+    changed->text = service.image;
   } else if (!service.image.empty()) {
-    const Rule& rule = *attribute(file_rule(), "services")->value;
-    const auto rows = rule.object->attributes;
+    const auto rows = service_rule().object->attributes;
     const auto rank = [&](std::string_view key) {
       return std::find_if(rows.begin(), rows.end(), [&](const Rule& row) { return row.key == key; }) - rows.begin();
     };
-    const auto before = std::find_if(view.entries.begin(), view.entries.end(),
+    const auto before = std::find_if(storage.entries.begin(), storage.entries.end(),
                                      [&](const Entry& entry) { return rank(entry.key) > rank("image"); });
-    view.entries.insert(before, Entry{"image", {}, Node::make_string(service.image)});
+    storage.entries.insert(before, Entry{"image", {}, Node::make_string(service.image)});
   }
-  if (Node* dependencies = view.find("depends_on")) {
-    std::erase_if(dependencies->entries, [&](const Entry& entry) { return !service.depends_on.contains(entry.key); });
-    if (dependencies->entries.empty()) view.erase("depends_on");
+  if (Node* left = storage.find("depends_on")) {
+    std::erase_if(left->entries, [&](const Entry& entry) { return !service.depends_on.contains(entry.key); });
+    if (left->entries.empty()) storage.erase("depends_on");
   }
-  return view;
+  return storage;
+}
+
+/// Calls `act(name, tree)` for every service of `project`, in the order of names.
+template <class Act>
+void each_service(const model::Project& project, bool disabled_too, Act act) {
+  const Node* section = project.tree->find("services");
+  if (section == nullptr) return;
+  for (const Entry& entry : section->entries) {
+    Node storage;
+    const auto found = project.services.find(entry.key);
+    if (found != project.services.end()) act(entry.key, service_view(entry.value, found->second, storage));
+    else if (disabled_too) act(entry.key, entry.value);
+  }
 }
 
 template <class Map>
@@ -45,25 +67,9 @@ void copy_section(const Node& tree, std::string_view kind, const Map& present, N
   if (!copy.entries.empty()) out.entries.push_back(Entry{std::string(kind), {}, std::move(copy)});
 }
 
-void copy_services(const model::Project& project, Node& out, bool disabled_too) {
-  Node services = Node::make_mapping();
-  if (const Node* section = project.tree->find("services")) {
-    for (const Entry& entry : section->entries) {
-      const auto found = project.services.find(entry.key);
-      if (found != project.services.end())
-        services.entries.push_back(Entry{entry.key, entry.key_at, service_view(entry.value, found->second)});
-      else if (disabled_too)
-        services.entries.push_back(entry);
-    }
-  }
-  out.entries.push_back(Entry{"services", {}, std::move(services)});
-}
-
-/// The part of the tree that `project` holds, sections in the order YAML prints them.
-Node view_of(const model::Project& project, bool disabled_too = false) {
+/// What `project` holds besides its name and services, in the order YAML prints it.
+Node rest_of(const model::Project& project) {
   Node out = Node::make_mapping();
-  out.entries.push_back(Entry{"name", {}, Node::make_string(project.name)});
-  copy_services(project, out, disabled_too);
   copy_section(*project.tree, "networks", project.networks, out);
   copy_section(*project.tree, "volumes", project.volumes, out);
   copy_section(*project.tree, "secrets", project.secrets, out);
@@ -74,50 +80,87 @@ Node view_of(const model::Project& project, bool disabled_too = false) {
   return out;
 }
 
+std::string services_json(const model::Project& project, const JsonStyle& style, bool disabled_too) {
+  std::string out;
+  each_service(project, disabled_too, [&](const std::string& name, const Node& service) {
+    out += out.empty() ? "{" : ",";
+    if (style.indented) out += "\n    ";
+    out += write_json(Node::make_string(name), nullptr, style) + (style.indented ? ": " : ":");
+    out += write_json(service, &service_rule(), style, 2);
+  });
+  return out.empty() ? "{}" : out + (style.indented ? "\n  }" : "}");
+}
+
+struct ProjectJson {
+  JsonStyle style;
+  bool models = false, disabled = false;
+};
+
 /// Top-level JSON is a Go map: keys sorted, models not part of it, x-… are.
-std::string project_json(const Node& view, const JsonStyle& style, bool with_models) {
-  std::vector<const Entry*> order;
-  for (const Entry& entry : view.entries)
-    if (with_models || entry.key != "models") order.push_back(&entry);
-  std::sort(order.begin(), order.end(), [](const Entry* a, const Entry* b) { return a->key < b->key; });
-  std::string out = "{";
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    const Entry& entry = *order[i];
+std::string project_json(const model::Project& project, const ProjectJson& what) {
+  std::vector<std::pair<std::string, std::string>> parts;
+  parts.emplace_back("name", write_json(Node::make_string(project.name), nullptr, what.style));
+  parts.emplace_back("services", services_json(project, what.style, what.disabled));
+  for (const Entry& entry : rest_of(project).entries) {
+    if (entry.key == "models" && !what.models) continue;
     const Rule* rule = is_extension(entry.key) ? nullptr : attribute(file_rule(), entry.key);
-    std::string value = write_json(entry.value, rule, style);
-    if (style.indented) {
-      out += i == 0 ? "\n  " : ",\n  ";
-      std::string deeper;
-      for (const char c : value) {
-        deeper += c;
-        if (c == '\n') deeper += "  ";
-      }
-      value = std::move(deeper);
-    } else if (i > 0) {
-      out += ',';
-    }
-    out += write_json(Node::make_string(entry.key), nullptr, style) + (style.indented ? ": " : ":") + value;
+    parts.emplace_back(entry.key, write_json(entry.value, rule, what.style, 1));
   }
-  return out + (style.indented ? "\n}" : "}");
+  std::sort(parts.begin(), parts.end());
+  std::string out = "{";
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) out += ',';
+    if (what.style.indented) out += "\n  ";
+    out += write_json(Node::make_string(parts[i].first), nullptr, what.style) + (what.style.indented ? ": " : ":") + parts[i].second;
+  }
+  return out + (what.style.indented ? "\n}" : "}");
 }
 
 }  // namespace
 
 std::string to_yaml(const model::Project& project) {
-  return double_dollars(write_yaml(view_of(project), &file_rule()));
+  std::string out;
+  append_yaml(out, "name", Node::make_string(project.name), nullptr, 0);
+  const std::size_t begin = out.size();
+  // go-yaml sorts free keys its own way.
+  std::vector<std::pair<std::string, std::string>> services;
+  each_service(project, false, [&](const std::string& name, const Node& service) {
+    std::string text;
+    append_yaml(text, name, service, &service_rule(), 2);
+    services.emplace_back(name, std::move(text));
+  });
+  std::stable_sort(services.begin(), services.end(), [](const auto& a, const auto& b) { return natural_less(a.first, b.first); });
+  for (const auto& [name, text] : services) out += (out.size() == begin ? "services:\n" : "") + text;
+  if (out.size() == begin) out += "services: {}\n";
+  if (const Node rest = rest_of(project); !rest.entries.empty()) out += write_yaml(rest, &file_rule());
+  return double_dollars(std::move(out));
 }
 
-std::string to_json(const model::Project& project) { return double_dollars(project_json(view_of(project), {}, false)); }
+namespace {
+
+bool has_endless(const Node& node) {
+  return (node.kind == Kind::real && !std::isfinite(node.number)) ||
+         std::any_of(node.items.begin(), node.items.end(), has_endless) ||
+         std::any_of(node.entries.begin(), node.entries.end(), [](const Entry& entry) { return has_endless(entry.value); });
+}
+
+}  // namespace
+
+std::string json_obstacle(const model::Project& project) {
+  // Elsewhere a number has a type that excludes them; x-… below the top level is not printed as JSON.
+  for (const Entry& entry : project.tree->entries)
+    if (is_extension(entry.key) && has_endless(entry.value)) return entry.key + " holds a number that JSON cannot write";
+  return "";
+}
+
+std::string to_json(const model::Project& project) { return double_dollars(project_json(project, {.style = {}})); }
 
 std::string to_generation_json(const model::Project& project) {
-  return double_dollars(project_json(view_of(project, true), {.indented = false, .escape_html = false}, true));
+  return double_dollars(
+      project_json(project, {.style = {.indented = false, .escape_html = false}, .models = true, .disabled = true}));
 }
 
-std::vector<std::string> service_names(const model::Project& project) {
-  std::vector<std::string> names;
-  for (const auto& [name, service] : project.services) names.push_back(name);
-  return names;
-}
+std::vector<std::string> service_names(const model::Project& project) { return dependency_order(project); }
 
 std::vector<std::string> volume_names(const model::Project& project) {
   std::vector<std::string> names;
@@ -147,7 +190,8 @@ std::vector<std::string> profile_names(const model::Project& project) {
 
 std::vector<std::string> model_names(const model::Project& project) {
   std::vector<std::string> names;
-  for (const auto& [name, model] : project.models) names.push_back(model.model);
+  for (const auto& [name, model] : project.models)
+    if (!model.model.empty()) names.push_back(model.model);
   return names;
 }
 
@@ -162,7 +206,8 @@ std::string config_hash(const model::Project& project, const std::string& servic
   const Node* node = services == nullptr ? nullptr : services->find(service);
   const model::Service* bound = project.find_service(service);
   if (node == nullptr || bound == nullptr) return "";
-  Node view = service_view(*node, *bound);
+  Node storage;
+  Node view = service_view(*node, *bound, storage);
   for (const std::string_view key : {"build", "pull_policy", "scale", "depends_on", "profiles"}) view.erase(key);
   if (Node* deploy = view.find("deploy")) deploy->erase("replicas");
   const std::string text = write_json(view, attribute(file_rule(), "services")->value, {.indented = false, .escape_html = true});

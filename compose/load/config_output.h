@@ -12,9 +12,13 @@ namespace compose::load {
 std::string to_yaml(const model::Project& project);
 std::string to_json(const model::Project& project);   ///< indented by two; ends without newline as Docker Compose's
 
+/// Why there is no JSON of it: infinity or not-a-number in an x-… attribute. "" = there is.
+std::string json_obstacle(const model::Project& project);
+
 /// A tree as it is, keys sorted: `config --no-interpolate`. Loads with `options.interpolate` false.
 struct RawConfig {
   std::optional<std::string> text;
+  std::vector<std::string> services;   ///< all of them, whatever their profiles
   LoadResult load;
 };
 RawConfig raw_config(const LoadOptions& options, const FileReader& files, bool json);
@@ -28,12 +32,14 @@ std::vector<std::string> profile_names(const model::Project& project);     ///< 
 std::vector<std::string> model_names(const model::Project& project);       ///< --models
 std::vector<std::string> environment_lines(const model::Project& project); ///< --environment: NAME=value
 
-/// --variables: a table (or JSON) of the variables the files mention, with defaults.
+enum class Format : std::uint8_t { table, json, yaml };
+
+/// --variables: the variables the files mention, with defaults.
 struct Variables {
   std::optional<std::string> text;
   LoadResult load;
 };
-Variables variables(const LoadOptions& options, const FileReader& files, bool json);
+Variables variables(const LoadOptions& options, const FileReader& files, Format format);
 
 /// The label com.docker.compose.config-hash: SHA-256 over the service's canonical JSON without build, pull_policy,
 /// scale, deploy.replicas, depends_on and profiles. 64 hex digits; equal to Docker Compose's.

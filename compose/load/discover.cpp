@@ -22,6 +22,21 @@ std::vector<std::string> split(std::string_view text, std::string_view separator
   return out;
 }
 
+/// Without any there is the profile "": a service's `profiles: ["${DEBUG:+debug}"]` counts on it.
+std::vector<std::string> profiles_in(std::string_view text) {
+  std::vector<std::string> out;
+  for (bool more = true; more;) {
+    const auto comma = text.find(',');
+    more = comma != std::string_view::npos;
+    auto word = text.substr(0, comma);
+    while (!word.empty() && (word.front() == ' ' || word.front() == '\t')) word.remove_prefix(1);
+    while (!word.empty() && (word.back() == ' ' || word.back() == '\t')) word.remove_suffix(1);
+    out.emplace_back(word);
+    if (more) text.remove_prefix(comma + 1);
+  }
+  return out;
+}
+
 bool is_true(const std::string& text) {
   static constexpr std::string_view words[] = {"1", "t", "T", "TRUE", "true", "True"};
   return std::find(std::begin(words), std::end(words), text) != std::end(words);
@@ -42,11 +57,14 @@ class Discovery {
     read_env_files();
     if (has_errors(result_.diagnostics)) return std::move(result_);
     LoadOptions options;
-    for (const std::string& path : paths_)
+    for (std::string& path : paths_) {
+      fetch(path);
       options.files.push_back(path == "-" ? path : absolute_path(line_.current_dir, path));
+    }
+    if (has_errors(result_.diagnostics)) return std::move(result_);
     options.working_dir = project_dir();
     options.project_name = line_.project_name.empty() ? variable("COMPOSE_PROJECT_NAME") : line_.project_name;
-    options.profiles = line_.profiles.empty() ? split(variable("COMPOSE_PROFILES"), ",") : line_.profiles;
+    options.profiles = line_.profiles.empty() ? profiles_in(variable("COMPOSE_PROFILES")) : line_.profiles;
     options.current_dir = line_.current_dir;
     options.environment = std::move(environment_);
     result_.options = std::move(options);
@@ -61,6 +79,14 @@ class Discovery {
     result_.diagnostics.push_back({Severity::warning, {}, "", std::move(message), "", true});
   }
 
+  /// A remote file becomes its local copy, whose folder the project's paths are relative to.
+  void fetch(std::string& path) {
+    if (!is_remote(path)) return;
+    auto local = files_.fetch(path);
+    if (!local) return plain_error("cannot fetch " + path + ": " + local.error().message);
+    path = *std::move(local);
+  }
+
   [[nodiscard]] std::string variable(const std::string& name) const {
     const auto found = environment_.find(name);
     return found == environment_.end() ? "" : found->second;
@@ -69,7 +95,7 @@ class Discovery {
   [[nodiscard]] std::string project_dir() const {
     if (!working_dir_.empty()) return working_dir_;
     for (const std::string& path : paths_)
-      if (path != "-") return parent_of(absolute_path(line_.current_dir, path));
+      if (path != "-" && !is_remote(path)) return parent_of(absolute_path(line_.current_dir, path));
     return line_.current_dir;
   }
 
@@ -88,6 +114,7 @@ class Discovery {
       const std::string path = absolute_path(line_.current_dir, name);
       if (std::find(read_.begin(), read_.end(), path) != read_.end()) continue;
       read_.push_back(path);
+      result_.env_files.push_back(path);
       read_env_file(path);
     }
     // Later files win over earlier ones, the shell over all.
@@ -125,7 +152,7 @@ class Discovery {
     std::string separator = variable("COMPOSE_PATH_SEPARATOR");
     if (separator.empty()) separator = ":";
     for (const std::string& path : split(list, separator))
-      paths_.push_back(path == "-" ? path : absolute_path(line_.current_dir, path));
+      paths_.push_back(path == "-" || is_remote(path) ? path : absolute_path(line_.current_dir, path));
   }
 
   template <std::size_t N>

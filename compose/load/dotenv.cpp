@@ -93,6 +93,7 @@ class Parser {
   }
 
   void statement() {
+    statement_line_ = line_;
     if (rest_.starts_with("export") && rest_.size() > 6 && is_any_space(rest_[6])) {
       rest_.remove_prefix(6);
       while (!rest_.empty() && is_space(rest_.front())) rest_.remove_prefix(1);
@@ -181,6 +182,7 @@ class Parser {
 
   void set(const std::string& key, std::string value) {
     known_[key] = value;
+    result_.lines.push_back(statement_line_);
     result_.variables.emplace_back(key, std::move(value));
   }
 
@@ -188,7 +190,7 @@ class Parser {
   const Lookup& lookup_;
   DotEnv result_;
   std::map<std::string, std::string> known_;
-  std::uint32_t line_ = 1;
+  std::uint32_t line_ = 1, statement_line_ = 1;
 };
 
 std::string plain_newlines(std::string_view text) {
@@ -227,6 +229,7 @@ DotEnv parse_raw_env(std::string_view text, const Lookup& lookup) {
     }
     if (equals != std::string_view::npos) result.variables.emplace_back(key, line.substr(equals + 1));
     else if (const auto value = lookup(key)) result.variables.emplace_back(key, *value);
+    result.lines.resize(result.variables.size(), line_number);
   }
   return result;
 }

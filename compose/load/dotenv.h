@@ -11,6 +11,7 @@ namespace compose::load {
 
 struct DotEnv {
   std::vector<std::pair<std::string, std::string>> variables;  ///< in order; a name may repeat, the last wins
+  std::vector<std::uint32_t> lines;                            ///< of each variable
   std::vector<std::string> unset;                              ///< variables expanded to nothing
   std::string error;                                           ///< "" = fine
   std::uint32_t error_line = 0;

@@ -142,7 +142,7 @@ void resolve_service_files(Context& context, const Node& raw, Node& typed) {
     Node* service = typed_services->find(entry.key);
     if (service == nullptr) continue;
     const bool enabled = profile_active(entry.value, context.options.profiles);
-    files.environment(entry.value, *service, entry.key, enabled);
+    if (context.options.resolve_environment) files.environment(entry.value, *service, entry.key, enabled);
     files.labels(entry.value, *service, entry.key, enabled);
   }
 }

@@ -19,7 +19,7 @@ class Extender {
     if (service == nullptr || !service->is_mapping()) return;
     const Node* extends = service->find("extends");
     if (extends == nullptr || extends->directive == Directive::reset) return;
-    const Reference target = reference(*extends, name, path);
+    const Reference target = reference(*extends, name);
     if (target.service.empty()) return;
     if (!enter(name, path, asked_at)) return;
     if (const Node* base = base_of(target, name, services, path); base != nullptr) {
@@ -42,7 +42,7 @@ class Extender {
 
   static const Rule* file_rule_of_service() { return attribute(file_rule(), "services")->value; }
 
-  Reference reference(const Node& extends, const std::string& name, const std::string& path) {
+  Reference reference(const Node& extends, const std::string& name) {
     Reference target{.service = {}, .file = {}, .at = extends.at};
     if (extends.is_string()) {
       target.service = extends.text;
@@ -58,9 +58,11 @@ class Extender {
     target.at = service->at;
     if (file != nullptr && !file->text.empty()) {
       // Relative to the project for a file of the project, to its own folder for an extended one.
-      const std::string expanded = expand_home(file->text, source_.environment);
-      target.file = absolute_path(source_.working_dir, expanded);
-      (void)path;
+      const Path top;
+      const Path services(top, "services");
+      const Path here(services, name);
+      target.file = session_.local_path(*file, Path(here, "extends"), source_);
+      if (target.file.empty()) target.service.clear();
     }
     return target;
   }

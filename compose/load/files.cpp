@@ -69,6 +69,21 @@ class MemoryFiles final : public FileReader {
 
 }  // namespace
 
+base::Result<std::string> FileReader::fetch(const std::string& reference) const {
+  return base::make_error(base::ErrorKind::unsupported, "'" + reference + "' is remote, and remote files cannot be fetched here");
+}
+
+bool is_remote(std::string_view reference) {
+  for (const std::string_view scheme : {"oci://", "git://", "ssh://", "github.com/"})
+    if (reference.starts_with(scheme)) return true;
+  const auto target = reference.substr(0, reference.find('#'));
+  if (target.starts_with("https://") || target.starts_with("http://")) return target.ends_with(".git");
+  // user@host:path, as scp writes it
+  const auto at = target.find('@'), colon = target.find(':'), slash = target.find('/');
+  return at != std::string_view::npos && at > 0 && colon != std::string_view::npos && at < colon &&
+         (slash == std::string_view::npos || colon < slash);
+}
+
 std::unique_ptr<FileReader> system_files() { return std::make_unique<SystemFiles>(); }
 
 std::unique_ptr<FileReader> memory_files(std::map<std::string, std::string> files) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
@@ -16,7 +17,13 @@ class FileReader {
   virtual base::Result<std::string> read(const std::string& path) const = 0;
   virtual bool exists(const std::string& path) const = 0;
   virtual bool is_directory(const std::string& path) const = 0;
+  /// A remote Compose file (is_remote()) as the path of a local copy. Blocks on the network.
+  /// Errors: unsupported when this reader has no way to fetch; unavailable when it could not be had.
+  virtual base::Result<std::string> fetch(const std::string& reference) const;
 };
+
+/// "oci://…", "git://…", "ssh://…", "git@host:…", "https://….git" (with "#ref:folder"), "github.com/…": not a path here.
+bool is_remote(std::string_view reference);
 
 /// The machine's files. Refuses files larger than 64 MiB and anything that is no regular file, FIFO or "-".
 std::unique_ptr<FileReader> system_files();

@@ -92,7 +92,8 @@ void Session::include_one(const Node& item, const Path& at, Node& document, cons
   }
   ModelSource inner;
   for (const Node* path : include.paths) {
-    inner.files.push_back(absolute_path(source.working_dir, expand_home(path->text, source.environment)));
+    inner.files.push_back(local_path(*path, at, source));
+    if (inner.files.back().empty()) return;
     const bool cycle = std::find(including.begin(), including.end(), inner.files.back()) != including.end();
     if (cycle || including.size() > context_.limits.include_depth_max) {
       std::string chain;

@@ -21,6 +21,10 @@ class JsonWriter {
       case Kind::boolean: out += node.boolean ? "true" : "false"; return;
       case Kind::integer: out += std::to_string(node.integer); return;
       case Kind::real: {
+        if (node.exact) {
+          out += node.text;
+          return;
+        }
         const bool narrow = rule != nullptr && (rule->form == Form::real32 || rule->form == Form::cpus);
         out += narrow ? format_json_real(static_cast<float>(node.number)) : format_json_real(node.number);
         return;
@@ -46,7 +50,7 @@ class JsonWriter {
   void sequence(const Node& node, const Rule* rule, std::size_t depth) {
     if (node.items.empty()) {
       // Docker Compose loses an empty list where it knows no type.
-      out += rule == nullptr || rule->form == Form::any ? "null" : "[]";
+      out += !style_.empty_lists && (rule == nullptr || rule->form == Form::any) ? "null" : "[]";
       return;
     }
     out += '[';
@@ -178,9 +182,9 @@ std::size_t utf8_length(std::string_view text) {
   return tail(1) && tail(2) && tail(3) ? 4 : 0;
 }
 
-std::string write_json(const model::Node& node, const Rule* rule, const JsonStyle& style) {
+std::string write_json(const model::Node& node, const Rule* rule, const JsonStyle& style, std::size_t depth) {
   JsonWriter writer(style);
-  writer.value(node, rule, 0);
+  writer.value(node, rule, depth);
   return std::move(writer.out);
 }
 

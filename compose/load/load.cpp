@@ -47,7 +47,7 @@ std::string choose_name(Context& context, const Node* written) {
     };
     const std::string text = options.interpolate ? substitute(written->text, lookup).text : written->text;
     name = normalize_project_name(text);
-    if (name.empty() && !text.empty()) {
+    if (name.empty()) {
       context.error(written->at, std::string("name"), "'" + text + "' has no letter or digit a project name could be made of");
       return "";
     }
@@ -64,6 +64,21 @@ void split_by_profiles(const std::vector<std::string>& profiles, const Node& tre
     if (profile_active(entry.value, profiles)) continue;
     auto service = project.services.extract(entry.key);
     if (!service.empty()) project.disabled_services.insert(std::move(service));
+  }
+}
+
+/// `scale` is also what `deploy` says, where there is one (Docker Compose's consistency check writes it there).
+void scale_into_deploy(const std::vector<std::string>& profiles, Node& tree) {
+  Node* services = tree.find("services");
+  if (services == nullptr) return;
+  for (Entry& entry : services->entries) {
+    const Node* scale = entry.value.find("scale");
+    Node* deploy = entry.value.find("deploy");
+    if (scale == nullptr || deploy == nullptr || !deploy->is_mapping() || deploy->find("replicas") != nullptr) continue;
+    if (!profile_active(entry.value, profiles)) continue;
+    // Behind the mode, as the table has it.
+    const auto place = deploy->entries.begin() + (deploy->find("mode") == nullptr ? 0 : 1);
+    deploy->entries.insert(place, Entry{"replicas", scale->at, *scale});
   }
 }
 
@@ -85,7 +100,7 @@ std::optional<Loaded> load_tree(Context& context) {
   if (!context.failed() && loaded.tree.entries.empty()) context.plain_error("empty compose file");
   if (context.failed()) return std::nullopt;
   if (options.normalize) {
-    if (loaded.tree.find("services") == nullptr) loaded.tree.at_key("services") = Node::make_mapping();
+    if (options.interpolate && loaded.tree.find("services") == nullptr) loaded.tree.at_key("services") = Node::make_mapping();
     normalize(context, loaded.tree, loaded.name, source.environment);
   }
   Node& name = loaded.tree.at_key("name");
@@ -104,9 +119,10 @@ void build_project(Context& context, Loaded loaded, LoadResult& result) {
   project.environment["COMPOSE_PROJECT_NAME"] = project.name;
   project.profiles = options.profiles;
   auto tree = std::make_shared<Node>(typed_tree(context, loaded.tree));
-  if (options.resolve_environment) resolve_service_files(context, loaded.tree, *tree);
+  resolve_service_files(context, loaded.tree, *tree);
   loaded.tree = Node();  // large projects: not needed beside the typed tree
   if (context.failed()) return;
+  if (options.check_consistency) scale_into_deploy(options.profiles, *tree);
   bind_project(*tree, project);
   split_by_profiles(options.profiles, *tree, project);
   project.tree = tree;

@@ -49,6 +49,7 @@ struct DiscoverResult {
   std::optional<LoadOptions> options;       ///< present when no diagnostic is an error
   std::vector<Diagnostic> diagnostics;
   model::Sources sources;                   ///< env files the diagnostics point into
+  std::vector<std::string> env_files;       ///< absolute, as read: later ones win over earlier ones
 };
 
 /// Finds the files (-f, COMPOSE_FILE with COMPOSE_PATH_SEPARATOR, else compose.yaml, compose.yml, docker-compose.yml,
@@ -73,13 +74,22 @@ struct Selection {
   std::string error;                        ///< "no such service: x"
 };
 
-/// The project with only the named services enabled (all when empty), with what they depend on; services with an
-/// inactive profile are enabled when named, as Docker Compose does. Others move to disabled_services.
-/// Networks, volumes, configs, secrets and models no enabled service needs are dropped (prune_unused()), also without names.
-Selection select(const model::Project& project, const std::vector<std::string>& services,
-                 Dependencies dependencies = Dependencies::include);
+/// Keep what no enabled service uses?
+enum class Resources : std::uint8_t { used, all };
+
+/// The project with only the named services enabled (all when empty), with what they depend on. Naming a service activates
+/// its profiles, as Docker Compose does. Others move to disabled_services. Networks, volumes, configs, secrets and models
+/// no enabled service needs are dropped (prune_unused()), also without names, unless `resources` is all.
+Selection select(model::Project project, const std::vector<std::string>& services,
+                 Dependencies dependencies = Dependencies::include, Resources resources = Resources::used);
+
+/// Every enabled service behind those it depends on; by name otherwise.
+std::vector<std::string> dependency_order(const model::Project& project);
+
+/// What check_consistency leaves to those who start containers: an error for each container_name of two enabled services.
+std::vector<Diagnostic> container_name_conflicts(const model::Project& project);
 
 /// Drops the networks, volumes, configs, secrets and models no enabled service uses.
-model::Project prune_unused(const model::Project& project);
+model::Project prune_unused(model::Project project);
 
 }  // namespace compose::load

@@ -10,7 +10,7 @@ std::string scalar_text(const Node& node) {
   switch (node.kind) {
     case Kind::boolean: return node.boolean ? "true" : "false";
     case Kind::integer: return std::to_string(node.integer);
-    case Kind::real: return format_real(node.number);
+    case Kind::real: return node.exact ? node.text : format_real(node.number);
     case Kind::string: return node.text;
     default: return "";
   }

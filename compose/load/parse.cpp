@@ -49,7 +49,8 @@ class Builder final : public YamlEvents {
 
   [[nodiscard]] Position at(const YamlMark& mark) const { return {file_, mark.line + 1, mark.column + 1}; }
 
-  void document_start() override { anchors_.clear(); }
+  // Docker Compose's reader keeps the anchors of earlier documents.
+  void document_start() override {}
   void alias(YamlMark mark, std::string_view alias_name) override {
     const std::string name(alias_name);
     const auto found = anchors_.find(name);

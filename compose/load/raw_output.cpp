@@ -41,7 +41,7 @@ std::string table(const std::map<std::string, Variable>& variables) {
 std::string json_text(const std::string& text) { return write_json(Node::make_string(text), nullptr); }
 
 std::string json(const std::map<std::string, Variable>& variables) {
-  if (variables.empty()) return "{}";
+  if (variables.empty()) return "{}\n\n";
   std::string out = "{";
   for (const auto& [name, variable] : variables) {
     out += out.size() == 1 ? "\n" : ",\n";
@@ -51,7 +51,29 @@ std::string json(const std::map<std::string, Variable>& variables) {
     out += "        \"PresenceValue\": " + json_text(variable.alternate) + ",\n";
     out += std::string("        \"Required\": ") + (variable.required ? "true" : "false") + "\n    }";
   }
-  return out + "\n}";
+  return out + "\n}\n\n";
+}
+
+/// Docker Compose writes the fields of its own structure, in lower case.
+std::string yaml(const std::map<std::string, Variable>& variables) {
+  std::string out;
+  for (const auto& [name, variable] : variables) {
+    append_yaml(out, name, Node::make_null(), nullptr, 0);
+    out.replace(out.size() - 6, 6, "\n");  // " null\n"
+    append_yaml(out, "name", Node::make_string(name), nullptr, 4);
+    append_yaml(out, "defaultvalue", Node::make_string(variable.default_value), nullptr, 4);
+    append_yaml(out, "presencevalue", Node::make_string(variable.alternate), nullptr, 4);
+    append_yaml(out, "required", Node::make_boolean(variable.required), nullptr, 4);
+  }
+  return out.empty() ? "{}\n" : out;
+}
+
+/// Docker Compose loses empty lists, but for those whose items it compares.
+void drop_empty_lists(Node& node, const Rule* rule) {
+  if (node.is_sequence() && node.items.empty() && (rule == nullptr || rule->unique == Unique::none)) node = Node::make_null(node.at);
+  for (Entry& entry : node.entries)
+    drop_empty_lists(entry.value, rule == nullptr || is_extension(entry.key) ? nullptr : attribute(*rule, entry.key));
+  for (Node& item : node.items) drop_empty_lists(item, rule == nullptr ? nullptr : item_of(*rule));
 }
 
 }  // namespace
@@ -60,12 +82,17 @@ RawConfig raw_config(const LoadOptions& options, const FileReader& files, bool a
   RawConfig result;
   LoadOptions raw = options;
   raw.interpolate = false;
-  const auto tree = load_raw_tree(raw, files, result.load);
-  if (tree) result.text = as_json ? write_json(*tree, nullptr) : write_yaml(*tree, nullptr);
+  auto tree = load_raw_tree(raw, files, result.load);
+  if (!tree) return result;
+  if (as_json) drop_empty_lists(*tree, &file_rule());
+  result.text = as_json ? write_json(*tree, nullptr, {.empty_lists = true}) : write_yaml(*tree, nullptr);
+  if (const Node* services = tree->find("services"))
+    for (const Entry& entry : services->entries) result.services.push_back(entry.key);
+  std::sort(result.services.begin(), result.services.end());
   return result;
 }
 
-Variables variables(const LoadOptions& options, const FileReader& files, bool as_json) {
+Variables variables(const LoadOptions& options, const FileReader& files, Format format) {
   Variables result;
   LoadOptions raw = options;
   raw.interpolate = false;
@@ -74,7 +101,7 @@ Variables variables(const LoadOptions& options, const FileReader& files, bool as
   if (!tree) return result;
   std::map<std::string, Variable> found;
   collect(*tree, found);
-  result.text = as_json ? json(found) : table(found);
+  result.text = format == Format::json ? json(found) : format == Format::yaml ? yaml(found) : table(found);
   return result;
 }
 

@@ -1,6 +1,7 @@
 // Longer than files should be: it is one table, and a table is read by looking things up.
 #include "compose/load/rules.h"
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -180,7 +181,8 @@ constexpr Object blkio_object{.attributes = blkio_rows, .extensions = false};
 // ---- deploy ----
 
 constexpr Rule update_rows[] = {
-    {.key = "parallelism", .accepts = integer_ | string_, .form = Form::integer_kept, .cast = Cast::integer},
+    {.key = "parallelism", .accepts = integer_ | string_, .form = Form::integer_kept, .cast = Cast::integer,
+     .format = "unsigned"},
     duration_row("delay"),
     {.key = "failure_action"},
     duration_row("monitor"),
@@ -195,8 +197,8 @@ constexpr Rule limits_rows[] = {
 };
 constexpr Object limits_object{.attributes = limits_rows};
 constexpr Rule generic_spec_rows[] = {
-    {.key = "kind"},
-    {.key = "value", .accepts = number_ | string_, .form = Form::integer},
+    {.key = "kind", .always = true},
+    {.key = "value", .accepts = number_ | string_, .form = Form::integer, .always = true},
 };
 constexpr Object generic_spec_object{.attributes = generic_spec_rows};
 constexpr Rule generic_rows[] = {
@@ -219,7 +221,8 @@ constexpr Object resources_object{.attributes = resources_rows};
 constexpr Rule restart_policy_rows[] = {
     {.key = "condition"},
     duration_row("delay"),
-    {.key = "max_attempts", .accepts = integer_ | string_, .form = Form::integer_kept, .cast = Cast::integer},
+    {.key = "max_attempts", .accepts = integer_ | string_, .form = Form::integer_kept, .cast = Cast::integer,
+     .format = "unsigned"},
     duration_row("window"),
 };
 constexpr Object restart_policy_object{.attributes = restart_policy_rows};
@@ -229,7 +232,8 @@ constexpr Rule preference_item{.key = "", .accepts = map_, .form = Form::object,
 constexpr Rule placement_rows[] = {
     texts_row("constraints", Unique::none, false),
     {.key = "preferences", .accepts = list_, .form = Form::list, .item = &preference_item},
-    {.key = "max_replicas_per_node", .accepts = integer_ | string_, .form = Form::integer, .cast = Cast::integer},
+    {.key = "max_replicas_per_node", .accepts = integer_ | string_, .form = Form::integer, .cast = Cast::integer,
+     .format = "unsigned"},
 };
 constexpr Object placement_object{.attributes = placement_rows};
 constexpr Rule deploy_rows[] = {
@@ -282,7 +286,8 @@ constexpr Rule healthcheck_rows[] = {
     {.key = "test", .accepts = string_ | list_, .form = Form::health_test, .item = &text_item, .merge = Merge::replace},
     duration_row("timeout"),
     duration_row("interval"),
-    {.key = "retries", .accepts = number_ | string_, .form = Form::integer_kept, .cast = Cast::integer},
+    {.key = "retries", .accepts = number_ | string_, .form = Form::integer_kept, .cast = Cast::integer,
+     .format = "unsigned"},
     duration_row("start_period"),
     duration_row("start_interval"),
     flag_row("disable", Cast::boolean),
@@ -320,7 +325,7 @@ constexpr Rule port_rows[] = {
     {.key = "name"},
     {.key = "mode"},
     {.key = "host_ip"},
-    {.key = "target", .accepts = integer_ | string_, .form = Form::integer, .cast = Cast::integer},
+    {.key = "target", .accepts = integer_ | string_, .form = Form::integer, .cast = Cast::integer, .format = "unsigned"},
     {.key = "published", .accepts = string_ | integer_},
     {.key = "protocol"},
     {.key = "app_protocol"},
@@ -356,7 +361,7 @@ constexpr Rule mount_volume_rows[] = {
 constexpr Object mount_volume_object{.attributes = mount_volume_rows};
 constexpr Rule mount_tmpfs_rows[] = {
     {.key = "size", .accepts = integer_ | string_, .form = Form::bytes, .format = "not_negative"},
-    {.key = "mode", .accepts = number_ | string_, .form = Form::integer, .format = "number"},
+    {.key = "mode", .accepts = number_ | string_, .form = Form::integer, .format = "mode"},
 };
 constexpr Object mount_tmpfs_object{.attributes = mount_tmpfs_rows};
 constexpr Rule mount_image_rows[] = {{.key = "subpath"}};
@@ -620,7 +625,41 @@ void collect(const Rule& rule, const std::string& prefix, std::vector<std::strin
 
 const Rule& file_rule() { return file_rule_row; }
 
+namespace {
+
+/// Services have a hundred attributes and are looked up in every stage: rows by a hash of their key, the free slots 0.
+class ServiceIndex {
+ public:
+  ServiceIndex() {
+    for (std::size_t i = 0; i < std::size(service_rows); ++i) {
+      std::size_t slot = hash(service_rows[i].key);
+      while (slots_[slot] != 0) slot = (slot + 1) % slots_.size();
+      slots_[slot] = static_cast<std::uint8_t>(i + 1);
+    }
+  }
+  [[nodiscard]] const Rule* find(std::string_view key) const {
+    for (std::size_t slot = hash(key); slots_[slot] != 0; slot = (slot + 1) % slots_.size())
+      if (const Rule& row = service_rows[slots_[slot] - 1]; row.key == key) return &row;
+    return nullptr;
+  }
+
+ private:
+  static std::size_t hash(std::string_view key) {
+    std::size_t value = key.size();
+    for (const char c : key) value = value * 31 + static_cast<unsigned char>(c);
+    return value % 512;
+  }
+  std::array<std::uint8_t, 512> slots_{};
+};
+static_assert(std::size(service_rows) < 255);
+
+}  // namespace
+
 const Rule* attribute(const Rule& mapping, std::string_view key) {
+  if (mapping.object == &service_object) {
+    static const ServiceIndex index;
+    return index.find(key);
+  }
   if (mapping.object != nullptr) {
     for (const Rule& row : mapping.object->attributes)
       if (row.key == key) return &row;

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <string>
 
@@ -24,9 +25,11 @@ bool parse_digits(std::string_view digits, int base, bool negative, Node& node) 
   const std::uint64_t limit = std::uint64_t{1} << 63U;
   if (negative ? value > limit : value >= limit) {
     if (negative) return false;
-    // Between 2^63 and 2^64 go-yaml keeps an unsigned integer; nothing in a Compose file can be that large.
+    // Between 2^63 and 2^64 go-yaml keeps an unsigned integer. Attributes take none that large; elsewhere its digits are printed.
     node.kind = Kind::real;
     node.number = static_cast<double>(value);
+    node.text = std::to_string(value);
+    node.exact = true;
     return true;
   }
   node.kind = Kind::integer;
@@ -81,7 +84,10 @@ bool parse_real(std::string_view text, Node& node) {
   double value = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (end != text.data() + text.size()) return false;
-  if (code == std::errc::result_out_of_range) return false;  // Go's ParseFloat fails, the text stays a string
+  if (code == std::errc::result_out_of_range) {
+    value = std::strtod(std::string(text).c_str(), nullptr);
+    if (std::fabs(value) > 1) return false;  // too large for Go's ParseFloat: the text stays a string
+  }
   node.kind = Kind::real;
   node.number = value;
   return true;

@@ -68,6 +68,14 @@ std::vector<Node> Session::read_documents(const std::string& path, const model::
   return documents;
 }
 
+std::string Session::local_path(const Node& reference, const Path& at, const ModelSource& source) {
+  if (!is_remote(reference.text)) return absolute_path(source.working_dir, expand_home(reference.text, source.environment));
+  auto local = context_.files.fetch(reference.text);
+  if (local) return *std::move(local);
+  context_.error(reference.at, at, "cannot fetch " + reference.text + ": " + local.error().message);
+  return "";
+}
+
 void Session::drop_version(Node& model, const std::string& path) {
   const Node* version = model.find("version");
   if (version == nullptr) return;

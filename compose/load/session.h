@@ -40,6 +40,8 @@ class Session {
   void join_document(Node document, const std::string& path, const ModelSource& source, Node& model,
                      const std::vector<std::string>& including);
   void drop_version(Node& model, const std::string& path);
+  /// The absolute path of a file another one names; a remote one is fetched. "" when reported.
+  std::string local_path(const Node& reference, const Path& at, const ModelSource& source);
 
   // extends.cpp
   void apply_extends(Node& document, const std::string& path, const ModelSource& source);

@@ -88,6 +88,7 @@ ShortPorts parse_ports(std::string_view text) {
   if (container.empty()) return failure("'" + std::string(text) + "' names no container port");
   const auto target = parse_range(container);
   if (!target) return failure(port_error("container port", container));
+  if (target->first == 0) return failure("container port 0 is no port");
   Range host{};
   if (!parts.host.empty()) {
     const auto range = parse_range(parts.host);
@@ -210,7 +211,7 @@ ShortDevice parse_device(std::string_view text) {
     return device;
   }
   device.source = fields[0];
-  device.target = fields.size() > 1 ? fields[1] : fields[0];
+  device.target = fields.size() > 1 && !fields[1].empty() ? fields[1] : fields[0];
   device.permissions = fields.size() > 2 ? fields[2] : "rwm";
   return device;
 }

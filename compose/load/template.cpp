@@ -163,6 +163,7 @@ void collect(std::string_view text, std::vector<Variable>& out, std::size_t dept
     } else if (rest.size() > 1 && rest[1] == '{') {
       const Braced braced = read_braced(rest);
       if (braced.size == 0) {
+        out.emplace_back();  // Docker Compose lists what is no variable, without a name
         i += 2;
         continue;
       }

@@ -51,13 +51,16 @@ class Typing {
     switch (rule.form) {
       case Form::any:
       case Form::dropped: return node;
-      case Form::text: return text(node);
+      case Form::text:
+        if (node.kind == Kind::real) unreadable(node, path, "a string or a whole number");
+        return text(node);
       case Form::boolean:
       case Form::boolean_kept: return boolean(node, path);
       case Form::integer:
       case Form::integer_kept:
-        if (node.is_string() && rule.format == "number") unreadable(node, path, "a number: write it without quotes");
-        return integer(node, path);
+        if (node.is_string() && (rule.format == "number" || rule.format == "mode"))
+          unreadable(node, path, "a number: write it without quotes");
+        return integer(node, path, rule.format == "unsigned" || rule.format == "mode");
       case Form::real:
       case Form::real32:
       case Form::cpus: return real(node, path);
@@ -154,12 +157,18 @@ class Typing {
     return Node::make_boolean(truth, node.at);
   }
 
-  Node integer(const Node& node, const Path& path) {
-    if (node.kind == Kind::real) return Node::make_integer(static_cast<std::int64_t>(node.number), node.at);
-    if (!node.is_string()) return node;
-    const auto value = parse_int(node.text);
-    if (!value) unreadable(node, path, "an integer");
-    return Node::make_integer(value.value_or(0), node.at);
+  Node integer(const Node& node, const Path& path, bool not_negative = false) {
+    Node result = node;
+    if (node.kind == Kind::real) {
+      if (!(std::fabs(node.number) < 9.2e18)) unreadable(node, path, "a number of 64 bits");
+      else result = Node::make_integer(static_cast<std::int64_t>(node.number), node.at);
+    } else if (node.is_string()) {
+      const auto value = parse_int(node.text);
+      if (!value) unreadable(node, path, "an integer");
+      result = Node::make_integer(value.value_or(0), node.at);
+    }
+    if (not_negative && result.kind == Kind::integer && result.integer < 0) unreadable(node, path, "zero or more");
+    return result;
   }
 
   Node real(const Node& node, const Path& path) {
@@ -198,12 +207,11 @@ class Typing {
     return out;
   }
 
-  /// Lists of strings and numbers take whole numbers only.
+  /// Lists of strings and numbers take whole numbers only; options of a provider are text whatever they are.
   Node texts(const Node& node, const Path& path, const Rule& rule) {
-    if (rule.item != nullptr && (rule.item->accepts & number_) == number_)
+    if (rule.item != nullptr && rule.item->accepts == (string_ | number_))
       for (std::size_t i = 0; i < node.items.size(); ++i)
-        if (node.items[i].kind == Kind::real && node.items[i].number != std::floor(node.items[i].number))
-          unreadable(node.items[i], Path(path, i), "a string or a whole number");
+        if (node.items[i].kind == Kind::real) unreadable(node.items[i], Path(path, i), "a string or a whole number");
     return texts(node);
   }
 
@@ -338,6 +346,7 @@ class Typing {
       (void)rule;
       return out;
     }
+    if (node.kind == Kind::real) unreadable(node, path, "a whole number");
     Node value = integer(node, path);
     if (value.integer != 0) return value;
     Node out = Node::make_mapping(node.at);
@@ -389,8 +398,41 @@ class Typing {
 
 }  // namespace
 
-Node typed_tree(Context& context, const Node& document) {
-  return Typing(context).convert(document, file_rule(), Path());
+namespace {
+
+void keep_files(Node& service) {
+  std::erase_if(service.entries, [](const Entry& entry) {
+    return entry.key != "env_file" && entry.key != "label_file" && entry.key != "profiles";
+  });
+  service.entries.shrink_to_fit();
+}
+
+}  // namespace
+
+Node typed_tree(Context& context, Node& document) {
+  Typing typing(context);
+  const Path top;
+  Node services;
+  if (Node* written = document.find("services"); written != nullptr && written->is_mapping()) {
+    const Rule& rule = *attribute(file_rule(), "services")->value;
+    const Path here(top, "services");
+    services = Node::make_mapping(written->at);
+    services.entries.reserve(written->entries.size());
+    for (Entry& entry : written->entries) {
+      services.entries.push_back(Entry{entry.key, entry.key_at, typing.convert(entry.value, rule, Path(here, entry.key))});
+      keep_files(entry.value);
+    }
+    sort_keys(services);
+  }
+  Node raw_services;
+  if (Node* written = document.find("services")) std::swap(raw_services, *written);
+  Node out = typing.convert(document, file_rule(), top);
+  if (Node* written = document.find("services")) std::swap(raw_services, *written);
+  if (services.entries.empty()) return out;
+  // Behind the name, as the table has it.
+  const auto place = std::find_if(out.entries.begin(), out.entries.end(), [](const Entry& e) { return e.key != "name"; });
+  out.entries.insert(place, Entry{"services", services.at, std::move(services)});
+  return out;
 }
 
 }  // namespace compose::load

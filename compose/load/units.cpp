@@ -16,14 +16,40 @@ std::optional<std::int64_t> parse_int(std::string_view text) {
   return value;
 }
 
+namespace {
+
+/// Go's numbers may have one '_' between two digits. Empty when one stands elsewhere.
+std::optional<std::string> without_underscores(std::string_view text) {
+  const auto is_digit = [&](std::size_t i) { return i < text.size() && text[i] >= '0' && text[i] <= '9'; };
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '_') plain += text[i];
+    else if (i == 0 || !is_digit(i - 1) || !is_digit(i + 1)) return std::nullopt;
+  }
+  return plain;
+}
+
+}  // namespace
+
 std::optional<double> parse_double(std::string_view text) {
-  const bool plus = text.starts_with('+');
-  if (plus) text.remove_prefix(1);
-  if (plus && text.starts_with('-')) return std::nullopt;
+  if (text.find('_') != std::string_view::npos) {
+    const auto plain = without_underscores(text);
+    return plain ? parse_double(*plain) : std::nullopt;
+  }
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) text.remove_prefix(1);
+  if (text.starts_with('-')) return std::nullopt;
+  const bool hex = text.starts_with("0x") || text.starts_with("0X");
+  if (hex) {
+    // A hexadecimal number needs its exponent.
+    if (text.find_first_of("pP") == std::string_view::npos) return std::nullopt;
+    text.remove_prefix(2);
+  }
   double value = 0;
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto format = hex ? std::chars_format::hex : std::chars_format::general;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value, format);
   if (text.empty() || code != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
+  return negative ? -value : value;
 }
 
 std::optional<std::int64_t> parse_bytes(std::string_view text) {
@@ -145,6 +171,19 @@ std::string shortest(Real value, double small, double large) {
   char buffer[128];
   const double size = std::fabs(static_cast<double>(value));
   const bool plain = size == 0 || (size >= small && size < large);
+  if (plain && size >= 1e15) {
+    // The shortest digits, then zeros: to_chars would print the digits of the binary value.
+    const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific).ptr;
+    const std::string_view text(buffer, static_cast<std::size_t>(end - buffer));
+    const auto e = text.find('e');
+    std::string digits(text.substr(0, e));
+    const auto point = digits.find('.');
+    const std::size_t before = static_cast<std::size_t>(std::stoi(std::string(text.substr(e + 1)))) + (value < 0 ? 2U : 1U);
+    if (point != std::string::npos) digits.erase(point, 1);
+    if (digits.size() < before) digits.append(before - digits.size(), '0');
+    else if (digits.size() > before) digits.insert(before, ".");
+    return digits;
+  }
   const auto format = plain ? std::chars_format::fixed : std::chars_format::scientific;
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, format).ptr;
   return {buffer, end};

@@ -164,6 +164,18 @@ class YamlWriter {
     if (!out.ends_with('\n')) out += '\n';
   }
 
+  void entry(std::string_view name, const Node& node, const Rule* rule, std::size_t indent) {
+    const std::string key = text(name, true, indent);
+    if (name.size() > 128) {
+      // libyaml's limit for a simple key.
+      out.append("? ").append(key).append("\n").append(indent, ' ');
+    } else {
+      out += key;
+    }
+    out += ':';
+    value(node, rule, indent, 0);
+  }
+
  private:
   static std::string text(std::string_view text, bool key, std::size_t indent) {
     const Styles styles = analyse(text);
@@ -180,6 +192,7 @@ class YamlWriter {
       case Kind::boolean: return node.boolean ? "true" : "false";
       case Kind::integer: return std::to_string(node.integer);
       case Kind::real: {
+        if (node.exact) return node.text;
         const bool narrow = rule != nullptr && (rule->form == Form::real32 || rule->form == Form::cpus);
         std::string number = narrow ? format_real(static_cast<float>(node.number)) : format_real(node.number);
         if (number == "+Inf") return ".inf";
@@ -219,15 +232,7 @@ class YamlWriter {
       if (indent_first) out.append(indent, ' ');
       indent_first = true;
       const Rule* row = rule == nullptr || is_extension(entry->key) ? nullptr : attribute(*rule, entry->key);
-      const std::string key = text(entry->key, true, indent);
-      if (entry->key.size() > 128) {
-        // libyaml's limit for a simple key.
-        out.append("? ").append(key).append("\n").append(indent, ' ');
-      } else {
-        out += key;
-      }
-      out += ':';
-      value(entry->value, row, indent, 0);
+      this->entry(entry->key, entry->value, row, indent);
     }
   }
 
@@ -288,6 +293,14 @@ std::string double_dollars(std::string text) {
   out.reserve(text.size() + 16);
   for (const char c : text) out.append(c == '$' ? 2 : 1, c);
   return out;
+}
+
+void append_yaml(std::string& out, std::string_view key, const model::Node& value, const Rule* rule, std::size_t indent) {
+  YamlWriter writer;
+  writer.out.swap(out);
+  writer.out.append(indent, ' ');
+  writer.entry(key, value, rule, indent);
+  writer.out.swap(out);
 }
 
 std::string write_yaml(const model::Node& node, const Rule* rule) {

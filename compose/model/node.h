@@ -26,6 +26,7 @@ struct Node {
   Directive directive = Directive::none;
   bool time = false;                 ///< a string that is a time: YAML knows those, Compose does not
   bool quoted = false;               ///< a string written in quotes or as a block: never another type
+  bool exact = false;                ///< a real that is a whole number too large for `integer`: `text` has its digits
   Position at;
   std::string text;                  ///< the scalar as written (escapes resolved); the value of a string
   union {

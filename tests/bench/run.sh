@@ -3,4 +3,5 @@
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 bin=$1; shift
+python3 "$here/config.py" "$bin"
 exec python3 "$here/stack.py" "$bin" "$@"

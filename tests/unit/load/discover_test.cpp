@@ -31,7 +31,7 @@ TEST_CASE("the environment names files, project and profiles", "[load]") {
         "/p n: /p/a.yaml /p/b.yaml");
   CHECK(found(files, {.environment = {{"COMPOSE_FILE", "a.yaml;b.yaml"}, {"COMPOSE_PATH_SEPARATOR", ";"}}, .current_dir = "/p"}) ==
         "/p : /p/a.yaml /p/b.yaml");
-  const auto result = discover({.environment = {{"COMPOSE_FILE", "a.yaml"}, {"COMPOSE_PROFILES", "x,y"}}, .current_dir = "/p"}, *memory_files(files));
+  const auto result = discover({.environment = {{"COMPOSE_FILE", "a.yaml"}, {"COMPOSE_PROFILES", "x, y"}}, .current_dir = "/p"}, *memory_files(files));
   CHECK(result.options->profiles == std::vector<std::string>{"x", "y"});
 }
 
@@ -68,4 +68,52 @@ TEST_CASE("project names come from the option, the file, the directory", "[load]
   CHECK(name(text + "\nname: Zoo", "") == "zoo");
   CHECK(name(text, "opt") == "opt");
   CHECK(name(text, "Opt!") == "invalid project name \"Opt!\"");
+}
+
+namespace {
+
+/// Memory, and one remote file.
+class WithRemote final : public FileReader {
+ public:
+  base::Result<std::string> read(const std::string& path) const override { return files_->read(path); }
+  bool exists(const std::string& path) const override { return files_->exists(path); }
+  bool is_directory(const std::string& path) const override { return files_->is_directory(path); }
+  base::Result<std::string> fetch(const std::string& reference) const override {
+    if (reference == "git://h/r.git#v1:sub") return std::string("/cache/abc/sub/compose.yaml");
+    return base::make_error(base::ErrorKind::unavailable, "no way there");
+  }
+
+ private:
+  std::unique_ptr<FileReader> files_ = memory_files(
+      {{"/cache/abc/sub/compose.yaml", "services: {r: {image: x, volumes: [\"./d:/d\"]}}\n"},
+       {"/p/compose.yaml", "include: [\"git://h/r.git#v1:sub\"]\nservices: {a: {extends: {file: \"git://h/r.git#v1:sub\", service: r}}}\n"},
+       {"/p/bad.yaml", "services:\n  a: {extends: {file: oci://h/r, service: r}}\n"}});
+};
+
+}  // namespace
+
+TEST_CASE("remote files are known by their form", "[load]") {
+  for (const auto* remote : {"oci://h/r:1", "git://h/r", "ssh://g@h/r", "git@h:r.git", "https://h/r.git", "https://h/r.git#main:sub", "github.com/o/r"})
+    CHECK(is_remote(remote));
+  for (const auto* local : {"compose.yaml", "./git@h:r", "https://h/compose.yaml", "a/b@c:d", "C:\\a", "-"}) CHECK_FALSE(is_remote(local));
+}
+
+TEST_CASE("a remote file is fetched, and its paths are below its copy", "[load]") {
+  const WithRemote files;
+  const auto result = discover({.files = {"git://h/r.git#v1:sub"}, .current_dir = "/p"}, files);
+  REQUIRE(result.options);
+  CHECK(result.options->working_dir == "/cache/abc/sub");
+  const auto both = load_project({.current_dir = "/p"}, files);
+  REQUIRE(both.project);
+  CHECK(both.project->services.at("r").volumes.at(0).source == "/cache/abc/sub/d");
+  CHECK(both.project->services.at("a").volumes.at(0).source == "/cache/abc/sub/d");
+}
+
+TEST_CASE("what cannot be fetched is refused at its place", "[load]") {
+  const WithRemote files;
+  const auto first = discover({.files = {"oci://h/r"}, .current_dir = "/p"}, files);
+  CHECK(print(first.diagnostics, first.sources) == "cannot fetch oci://h/r: no way there\n");
+  CHECK(errors(load_project({.files = {"bad.yaml"}, .current_dir = "/p"}, files)) ==
+        "2:23 services.a.extends: cannot fetch oci://h/r: no way there\n");
+  CHECK(errors(load_text("include: [oci://h/r]\n")).find("remote files cannot be fetched here") != std::string::npos);
 }

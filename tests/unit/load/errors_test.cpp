@@ -88,6 +88,16 @@ TEST_CASE("hostile input is refused in bounded time", "[load]") {
   }
   CHECK(errors_of(bomb).find("too many values") != std::string::npos);
   CHECK(errors_of("a: " + std::string(100'000, '[')).find("1:") == 0);
+  CHECK(errors_of(service("command: [\"" + std::string(10U << 20U, 'x') + "\"]")).empty());
+  CHECK(errors_of("x-a: |\n  " + std::string(10U << 20U, 'x') + "\nservices: {a: {image: [y]}}\n").find("3:23 services.a.image") == 0);
+  std::string keys = "x-a:\n";
+  for (int i = 0; i < 30'000; ++i) keys += "  k" + std::to_string(i) + ": 1\n";
+  CHECK(errors_of(keys).find("too many keys") != std::string::npos);
+  std::map<std::string, std::string> chain;
+  for (int i = 0; i < 100; ++i) chain["f" + std::to_string(i) + ".yaml"] = "include: [f" + std::to_string(i + 1) + ".yaml]\n";
+  chain["compose.yaml"] = "include: [f0.yaml]\n";
+  CHECK(errors(load_files({.files = chain})).find("includes are nested too deeply") != std::string::npos);
+  CHECK(errors_of(service("image: \"${A:-${A:-" + std::string(40, '$') + std::string(100, '{') + "}}\"")) != "");
   CHECK(errors_of("a: &a [*a]\n") == "1:8 this alias is inside the value it stands for\n");
   CHECK(errors_of(service("ports: [\"1-65535\", \"1-65535/udp\"]")) == "4:24 services.a.ports[1]: too many ports in all\n");
 }

@@ -117,7 +117,7 @@ TEST_CASE("profiles switch services off, selection switches them on with their d
   CHECK(service_names(*result.project) == std::vector<std::string>{"a"});
   const auto chosen = select(*result.project, {"d"});
   REQUIRE(chosen.project);
-  CHECK(service_names(*chosen.project) == std::vector<std::string>{"d", "e"});
+  CHECK(service_names(*chosen.project) == std::vector<std::string>{"e", "d"});
   CHECK(select(*result.project, {"nope"}).error == "no such service: nope");
   CHECK(service_names(*load_files({.files = {{"compose.yaml", text}}, .profiles = {"*"}}).project).size() == 3);
 }

@@ -42,3 +42,124 @@ TEST_CASE("JSON has no empty lists in attributes of one's own, and no malformed 
   CHECK(holds(json_of("services: {}\nx-a: {b: [], c: [[]]}"), "\"x-a\": {\n    \"b\": null,\n    \"c\": [\n      null\n    ]\n  }"));
   CHECK(holds(json_of("services: {}\nx-a: !!binary /w=="), "\"x-a\": \"\\ufffd\""));
 }
+
+TEST_CASE("numbers that a machine cannot count to are refused", "[load][parity]") {
+  CHECK(errors_of(service("healthcheck: {retries: -1}")) == "4:28 services.a.healthcheck.retries: '-1' is not zero or more\n");
+  CHECK(errors_of(service("deploy: {restart_policy: {max_attempts: -1}}")) ==
+        "4:45 services.a.deploy.restart_policy.max_attempts: '-1' is not zero or more\n");
+  CHECK(errors_of(service("healthcheck: {retries: 1e21}")) == "4:28 services.a.healthcheck.retries: '1e+21' is not a number of 64 bits\n");
+  CHECK(errors_of(service("ports: [{target: -1}]")) == "4:22 services.a.ports[0].target: '-1' is not zero or more\n");
+  CHECK(errors_of(service("ports: [\"0\"]")) == "4:13 services.a.ports[0]: container port 0 is no port\n");
+}
+
+TEST_CASE("a number with a point is no string, even a whole one", "[load][parity]") {
+  for (const auto* lines : {"group_add: [1.0]", "expose: [100.0]", "ports: [{target: 80, published: 80.0}]", "ulimits: {n: 1.0}"}) {
+    INFO(lines);
+    CHECK(holds(errors_of(service(lines)), "whole number"));
+  }
+  CHECK(config_of("scale: 1.0") == "    scale: 1\n");
+}
+
+TEST_CASE("lists of pairs need their values", "[load][parity]") {
+  CHECK(errors_of(service("build: {ssh: [key]}")) == "4:19 services.a.build.ssh[0]: 'key' is no ssh key: write id=path, or default for the agent\n");
+  CHECK(errors_of(service("build: {ssh: [default]}")).empty());
+  CHECK(errors_of(service("build: {additional_contexts: [base]}")) ==
+        "4:35 services.a.build.additional_contexts[0]: 'base' has no value: write name=value\n");
+  CHECK(holds(config_of("deploy: {resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: \"\"}}]}}}"),
+              "kind: \"\"\n                value: 0\n"));
+}
+
+TEST_CASE("naming a service activates its profiles, not those of what it depends on", "[load][parity]") {
+  const auto project = *load_text("services:\n  a: {image: x, profiles: [p]}\n  b: {image: y, profiles: [p]}\n"
+                                  "  c: {image: z, profiles: [q], depends_on: [a]}\n  d: {image: w}\n").project;
+  CHECK(service_names(*select(project, {"a"}).project) == std::vector<std::string>{"a"});
+  CHECK(holds(select(project, {"c"}).error, "no such service: a"));
+  CHECK(select(project, {"c", "b"}).error.empty());
+}
+
+TEST_CASE("unused resources stay when all are asked for", "[load][parity]") {
+  const auto project = *load_text("services: {a: {image: x}}\nvolumes: {v: }\nnetworks: {n: }\n").project;
+  CHECK(select(project, {}).project->volumes.empty());
+  CHECK(select(project, {}, Dependencies::include, Resources::all).project->volumes.contains("v"));
+}
+
+TEST_CASE("two services may share a container name until they are started", "[load][parity]") {
+  const auto result = load_text("services:\n  a: {image: x, container_name: nn}\n  b: {image: y, container_name: nn}\n");
+  REQUIRE(result.project);
+  const auto found = container_name_conflicts(*result.project);
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].path == "services.b.container_name");
+  CHECK(found[0].hint == "the other is at /p/compose.yaml:2");
+}
+
+TEST_CASE("label files are read where env files are not wanted", "[load][parity]") {
+  LoadOptions options;
+  options.files = {"/p/c.yaml"};
+  options.working_dir = "/p";
+  options.resolve_environment = false;
+  const auto result = load(options, *memory_files({{"/p/c.yaml", service("label_file: l\n    env_file: missing")}, {"/p/l", "k=v\n"}}));
+  REQUIRE(result.project);
+  CHECK(result.project->services.at("a").labels.at("k") == "v");
+}
+
+TEST_CASE("large and small numbers are printed as Go prints them", "[load][parity]") {
+  CHECK(holds(json_of("services: {}\nx-a: [18446744073709551615, 18446744073709551616, -9223372036854775809, 1e-400, 1e400]"),
+              "[\n    18446744073709551615,\n    18446744073709552000,\n    -9223372036854776000,\n    0,\n    \"1e400\"\n  ]"));
+  CHECK(config_of("labels: {a: 9223372036854775808}") == "    labels:\n      a: \"9223372036854775808\"\n");
+}
+
+TEST_CASE("JSON has no infinity", "[load][parity]") {
+  const auto endless = load_text("services: {}\nx-a: {b: [.inf]}");
+  CHECK(json_obstacle(*endless.project) == "x-a holds a number that JSON cannot write");
+  CHECK(holds(to_yaml(*endless.project), "- .inf"));
+  CHECK(json_obstacle(*load_text("services: {}\nx-a: 1.5").project).empty());
+}
+
+TEST_CASE("a name that comes out empty is refused, one that is not written is the directory's", "[load][parity]") {
+  CHECK(holds(errors_of("name: ${UNSET:-}\nservices: {}"), "no letter or digit a project name could be made of"));
+  CHECK(load_text("name: \"\"\nservices: {}").project->name == "p");
+}
+
+TEST_CASE("without interpolation nothing is added to what is written", "[load][parity]") {
+  LoadOptions options;
+  options.files = {"/p/c.yaml"};
+  options.working_dir = "/p";
+  const auto raw = [&](const std::string& text, bool json) { return *raw_config(options, *memory_files({{"/p/c.yaml", text}}), json).text; };
+  CHECK(raw("name: q\n", false) == "name: q\n");
+  const std::string lists = raw("name: q\nservices: {a: {image: x, profiles: [], security_opt: []}}\n", true);
+  CHECK(holds(lists, "\"profiles\": []"));
+  CHECK(holds(lists, "\"security_opt\": null"));
+}
+
+TEST_CASE("variables are listed as text, JSON and YAML", "[load][parity]") {
+  LoadOptions options;
+  options.files = {"/p/c.yaml"};
+  options.working_dir = "/p";
+  const auto files = memory_files({{"/p/c.yaml", "services: {a: {image: \"${X:-1}${Y?e}${\"}}\n"}});
+  CHECK(*variables(options, *files, Format::yaml).text ==
+        "\"\":\n    name: \"\"\n    defaultvalue: \"\"\n    presencevalue: \"\"\n    required: false\n"
+        "X:\n    name: X\n    defaultvalue: \"1\"\n    presencevalue: \"\"\n    required: false\n"
+        "\"Y\":\n    name: \"Y\"\n    defaultvalue: \"\"\n    presencevalue: \"\"\n    required: true\n");
+  CHECK(variables(options, *memory_files({{"/p/c.yaml", "services: {}\n"}}), Format::json).text == "{}\n\n");
+}
+
+TEST_CASE("scale is written into deploy, and limits must say what the service says", "[load][parity]") {
+  CHECK(config_of("scale: 2\n    deploy: {mode: replicated, labels: [a]}") ==
+        "    deploy:\n      mode: replicated\n      replicas: 2\n      labels:\n        a: \"\"\n    scale: 2\n");
+  CHECK(holds(errors_of(service("cpus: 1\n    deploy: {resources: {limits: {memory: 1g}}}")), "cpus: differs from"));
+  CHECK(holds(errors_of(service("mem_limit: 1g\n    deploy: {resources: {limits: {pids: 1}}}")), "mem_limit: differs from"));
+  CHECK(errors_of(service("mem_limit: 1g\n    deploy: {resources: {reservations: {cpus: \"1\"}}}")).empty());
+  CHECK(config_of("devices: [\"/a::r\"]") == "    devices:\n      - source: /a\n        target: /a\n        permissions: r\n");
+}
+
+TEST_CASE("a profile without a name is active until others are", "[load][parity]") {
+  const auto files = memory_files({{"/p/compose.yaml", "services: {a: {image: x, profiles: [\"${DEBUG:+debug}\"]}, b: {image: y}}\n"}});
+  const auto count = [&](CommandLine line) {
+    line.current_dir = "/p";
+    return load_project(line, *files).project->services.size();
+  };
+  CHECK(count({}) == 2);
+  CHECK(count({.profiles = {"p"}}) == 1);
+  CHECK(count({.environment = {{"DEBUG", "1"}}}) == 1);
+  CHECK(count({.environment = {{"DEBUG", "1"}, {"COMPOSE_PROFILES", " debug , q"}}}) == 2);
+}

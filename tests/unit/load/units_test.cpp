@@ -77,7 +77,9 @@ TEST_CASE("sizes are binary multiples", "[load]") {
   CHECK(parse_bytes("64kb") == 65536);
   CHECK(parse_bytes("512") == 512);
   CHECK(parse_bytes(".5k") == 512);
-  for (const auto* text : {"", "x", "-1", "1x", "1gg", "1 bb", "g"}) {
+  CHECK(parse_bytes("1_000") == 1000);
+  CHECK(parse_bytes("0x1p4") == 16);
+  for (const auto* text : {"", "x", "-1", "1x", "1gg", "1 bb", "g", "1__0", "_1", "1_k", "0x10", "9223372036854775808"}) {
     INFO(text);
     CHECK_FALSE(parse_bytes(text));
   }

@@ -46,6 +46,7 @@ TEST_CASE("scalars keep, fold and escape as YAML 1.1 says", "[load][yaml]") {
 }
 
 TEST_CASE("anchors, aliases, merges, tags and documents", "[load][yaml]") {
+  CHECK(read("a: &x 1\n---\nb: *x\n") == "{\"a\":1}\n{\"b\":1}");
   CHECK(read("a: &x {b: 1}\nc: *x\nd:\n  <<: *x\n  e: 2\n") == R"({"a":{"b":1},"c":{"b":1},"d":{"b":1,"e":2}})");
   CHECK(read("a: {<<: [{b: 1}, {b: 2, c: 3}], c: 4}") == R"({"a":{"b":1,"c":4}})");
   CHECK(read("a: !!str 5\nb: ! 5\nc: !own 5\nd: !!int \"5\"\ne: !!binary aGk=\n") == R"({"a":"5","b":5,"c":"5","d":5,"e":"hi"})");
