@@ -125,7 +125,8 @@ class Canonical {
 
   void mount(Node& node, const Path& path) {
     const ShortMount parsed = parse_mount(node.text);
-    if (!parsed.error.empty()) return unreadable(node, path, parsed.error);
+    // Also with variables in place: mounts are told apart by their targets.
+    if (!parsed.error.empty()) return context_.error(node.at, path, parsed.error);
     const Position at = node.at;
     const bool tiny = node.text.size() <= 2;
     Node map = Node::make_mapping(at);

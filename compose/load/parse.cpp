@@ -152,9 +152,9 @@ class Builder final : public YamlEvents {
       context_.error(node.at, std::string(), "key '<<' is already defined in this mapping", "give it a list: <<: [*a, *b]");
     frame.merged = frame.merged || frame.merge_key;
     if (!node.is_scalar()) context_.error(node.at, std::string(), "a key must be a string");
-    else if (!node.is_string())
+    else if (!node.is_string() || node.time)
       context_.error(node.at, std::string(),
-                     "a key must be a string, not " + std::string(kind_name(node.kind)),
+                     "a key must be a string, not " + std::string(node.time ? "a date" : kind_name(node.kind)),
                      "write it in quotes: \"" + (node.is_null() ? "null" : node.text) + "\"");
   }
 
@@ -228,9 +228,7 @@ class Builder final : public YamlEvents {
     set_directive(node, tag);
     constexpr std::string_view core = "tag:yaml.org,2002:";
     if (!tag.starts_with(core)) {
-      // A tag of somebody's own makes a string of the text, whatever it looks like.
-      if (node.directive != Directive::none) resolve_plain(node);
-      return;
+      return;  // a tag of somebody's own, !override among them, makes a string of the text, whatever it looks like
     }
     const std::string_view name = tag.substr(core.size());
     if (name == "str" || name == "binary") {

@@ -18,10 +18,11 @@ std::string parent_of(std::string_view path) {
 }
 
 std::string expand_home(std::string_view path, const model::StringMap& environment) {
-  if (path != "~" && !path.starts_with("~/")) return std::string(path);
+  if (!path.starts_with('~')) return std::string(path);  // "~user" is "user" below the home, as in Docker Compose
   const auto home = environment.find("HOME");
   if (home == environment.end() || home->second.empty()) return std::string(path);
-  return path.size() == 1 ? home->second : absolute_path(home->second, path.substr(2));
+  path.remove_prefix(path.starts_with("~/") ? 2 : 1);
+  return path.empty() ? home->second : absolute_path(home->second, path);
 }
 
 namespace {

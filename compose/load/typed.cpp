@@ -60,7 +60,7 @@ class Typing {
       case Form::integer_kept:
         if (node.is_string() && (rule.format == "number" || rule.format == "mode"))
           unreadable(node, path, "a number: write it without quotes");
-        return integer(node, path, rule.format == "unsigned" || rule.format == "mode");
+        return integer(node, path, !rule.format.empty() && rule.format != "not_negative" && rule.format != "oom_score");
       case Form::real:
       case Form::real32:
       case Form::cpus: return real(node, path);
@@ -71,7 +71,7 @@ class Typing {
       case Form::health_test: return health_test(node);
       case Form::labels:
       case Form::strings_map: return strings_map(node, path, rule);
-      case Form::environment: return environment(node, path);
+      case Form::environment: return environment(node, path, rule.form);
       case Form::hosts: return hosts(node, path);
       case Form::mode: return mode(node, path);
       case Form::count: return count(node, path);
@@ -234,7 +234,7 @@ class Typing {
   }
 
   Node strings_map(const Node& node, const Path& path, const Rule& rule) {
-    Node out = environment(node, path);
+    Node out = environment(node, path, rule.form);
     for (Entry& entry : out.entries) {
       if (entry.value.is_null()) entry.value = Node::make_string("", entry.key_at);
       // Without a rule for the values nothing has looked at their types yet (storage_opt).
@@ -246,7 +246,7 @@ class Typing {
     return out;
   }
 
-  Node environment(const Node& node, const Path& path) {
+  Node environment(const Node& node, const Path& path, Form form) {
     Node out = Node::make_mapping(node.at);
     for (const Entry& entry : node.entries) {
       if (!entry.value.is_scalar()) {
@@ -256,9 +256,13 @@ class Typing {
       }
       out.entries.push_back(Entry{entry.key, entry.key_at, entry.value.is_null() ? entry.value : text(entry.value)});
     }
-    for (const Node& item : node.items) {
+    for (std::size_t i = 0; i < node.items.size(); ++i) {
+      const Node& item = node.items[i];
       const std::string whole = scalar_text(item);
       const auto equals = whole.find('=');
+      const auto last = std::string_view(whole).substr(0, equals);
+      if (form == Form::environment && !last.empty() && (last.back() == ' ' || last.back() == '\t' || last.back() == '\n'))
+        context_.error(item.at, Path(path, i), "the name '" + std::string(last) + "' ends with a blank");
       Node value = equals == std::string::npos ? Node::make_null(item.at) : Node::make_string(whole.substr(equals + 1), item.at);
       Node& slot = out.at_key(whole.substr(0, equals), item.at);
       slot = std::move(value);

@@ -163,3 +163,21 @@ TEST_CASE("a profile without a name is active until others are", "[load][parity]
   CHECK(count({.environment = {{"DEBUG", "1"}}}) == 1);
   CHECK(count({.environment = {{"DEBUG", "1"}, {"COMPOSE_PROFILES", " debug , q"}}}) == 2);
 }
+
+TEST_CASE("!override makes text of a scalar, and a date is no key", "[load][parity]") {
+  CHECK(holds(merged(service("entrypoint: x"), service("entrypoint: !override null")), "    entrypoint:\n      - \"null\"\n"));
+  CHECK(holds(merged(service("scale: 2"), service("scale: !override 3")), "    scale: 3\n"));
+  CHECK(errors_of("x-a: {2024-01-01: b}") == "1:7 a key must be a string, not a date\n");
+}
+
+TEST_CASE("variables in a list do not end with a blank, mounts are read also without interpolation", "[load][parity]") {
+  CHECK(errors_of(service("environment: [\"A =1\"]")) == "4:19 services.a.environment[0]: the name 'A ' ends with a blank\n");
+  CHECK(errors_of(service("labels: [\"A =1\"]")).empty());
+  CHECK(errors_of(service("blkio_config: {weight: -1}")) == "4:28 services.a.blkio_config.weight: '-1' is not zero or more\n");
+  LoadOptions options;
+  options.files = {"/p/c.yaml"};
+  options.working_dir = "/p";
+  const auto raw = raw_config(options, *memory_files({{"/p/c.yaml", service("volumes: [\"v:/a:\"]")}}), false);
+  CHECK(holds(errors(raw.load), "has an empty part between colons"));
+  CHECK(holds(config_of("volumes: [\"~x/a:/a\"]"), "source: /home/me/x/a\n"));
+}

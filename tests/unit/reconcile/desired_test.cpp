@@ -166,7 +166,7 @@ secrets: {token: {file: secret.txt}}
 TEST_CASE("deploy limits are resources, a CPU reservation is a weight", "[desired]") {
   const auto spec = spec_of(R"(
     pids_limit: 10
-    deploy: {resources: {limits: {cpus: "1.5", memory: 512m}, reservations: {cpus: "0.5", memory: 128m}}, restart_policy: {condition: on-failure, max_attempts: 3, delay: 2s}}
+    deploy: {resources: {limits: {cpus: "1.5", memory: 512m, pids: 10}, reservations: {cpus: "0.5", memory: 128m}}, restart_policy: {condition: on-failure, max_attempts: 3, delay: 2s}}
 )");
   CHECK(spec.resources.memory_bytes == 512 << 20);
   CHECK(spec.resources.nano_cpus == 1'500'000'000);
