@@ -97,13 +97,16 @@ Result<> destroy(const std::string& root, const std::string& id, Force force) {
   const auto config = dir.load_config();
   const bool own_pid_namespace = std::ranges::find(record->namespaces, "pid") != record->namespaces.end();
   Result<> first;
-  if (status != Status::stopped || !own_pid_namespace) first = kill_all(*record);
+  // Whether it runs is asked of procfs; should that have failed, its cgroups still know.
+  const bool alive = status != Status::stopped || (force == Force::yes && !cgroup_processes(record->cgroup_paths).empty());
+  if (alive || !own_pid_namespace) first = kill_all(*record);
   auto detached = detach_root(*record);
   if (first && !detached) first = std::move(detached);
   if (!record->unit.empty())
     if (auto stopped = stop_unit(record->unit); first && !stopped) first = std::move(stopped);
   auto gone = remove_cgroup(record->cgroup_paths);
-  if (first && !gone) first = std::move(gone);
+  // The record stays with what is left of the container: the next delete finds it.
+  if (!gone) return first ? std::move(gone) : std::move(first);
   auto removed = dir.remove();
   if (first && !removed) first = std::move(removed);
   // config.md: a failing poststop hook is worth a warning, and the others run all the same.
