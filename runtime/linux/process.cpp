@@ -177,13 +177,16 @@ Result<> make_cwd(const std::string& cwd) {
   }
 }
 
-Result<> set_user(const spec::User& user, const PreparedProcess& prepared) {
+Result<> set_user(Fd proc, const spec::User& user, const PreparedProcess& prepared) {
   const std::vector<gid_t> groups(user.additional_gids.begin(), user.additional_gids.end());
   if (prepared.keep_groups) {
     // The caller's own groups give rootless containers access to what only such a group may read.
   } else if (::setgroups(groups.size(), groups.data()) != 0) {
     // user_namespaces(7): where setgroups is denied no group was asked for, the call is only our tidiness.
-    if (!(errno == EPERM && groups.empty() && prepared.user_namespace)) return base::errno_error(errno, "process.user.additionalGids");
+    const int number = errno;
+    const auto allowed = sys::read_file_at(proc, "self/setgroups");  // also in a user namespace of our caller's making
+    const bool denied = prepared.user_namespace || (allowed && *allowed == "deny\n");
+    if (!(number == EPERM && groups.empty() && denied)) return base::errno_error(number, "process.user.additionalGids");
   }
   TRY(sys::wrap("process.user.gid", ::setresgid(user.gid, user.gid, user.gid)));
   TRY(sys::wrap("process.user.uid", ::setresuid(user.uid, user.uid, user.uid)));
@@ -213,7 +216,7 @@ Result<> become_user(const PreparedProcess& prepared, const FinalStep& step,
   // Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter, so it comes before the capabilities go.
   if (prepared.seccomp && !process.no_new_privileges) TRY(filter());
   TRY(sys::wrap("keepcaps", ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)));
-  TRY(set_user(process.user, prepared));
+  TRY(set_user(step.proc, process.user, prepared));
   if (prepared.capabilities) TRY(set_capabilities(*prepared.capabilities));
   // A folder only the user may enter (a root-squashing network file system).
   if (!in_cwd) {

@@ -333,3 +333,31 @@ TEST_CASE("a created container ends by SIGTERM, and pidfd sockets get its descri
   CHECK(bundle.wait_init(pid_in(bundle.folder() / "pid")) == 143);
   CHECK(bundle.status() == "stopped");
 }
+
+TEST_CASE("a container starts in a user namespace of its caller's making", "[ns]") {
+  NEED_CONTAINERS();
+  if (!std::filesystem::exists("/usr/bin/unshare")) SKIP_TEST("needs unshare(1)");
+  Bundle bundle;
+  bundle.config.linux_.resources.reset();
+  bundle.config.process->user.additional_gids.clear();
+  bundle.config.process->oom_score_adj.reset();
+  std::erase_if(bundle.config.mounts, [](const auto& mount) { return mount.type == "cgroup" || mount.type == "sysfs"; });
+  for (auto& mount : bundle.config.mounts) std::erase(mount.options, "gid=5");
+  bundle.probe({"do", "write", "/dev/null", "x", ",", "file", "/dev/null", ",", "read", "/proc/self/uid_map"});
+  bundle.write_config();
+  const auto out = base::sys::open(bundle.folder() / "out", O_RDWR | O_CREAT, 0600);
+  REQUIRE(out);
+  base::SpawnOptions options;
+  options.program = "/usr/bin/unshare";
+  options.arguments = {"unshare", "--user", "--map-root-user", "--mount", std::string(BIN_DIR) + "/compose-runtime", "--root",
+                       bundle.state(), "--cgroup-manager", "disabled", "run", "--bundle", bundle.folder(), bundle.id()};
+  options.fds = {{out->borrow(), 1}, {out->borrow(), 2}};
+  auto child = base::ChildProcess::spawn(options);
+  REQUIRE(child);
+  const auto status = child->wait(std::chrono::seconds(15));
+  const std::string text = *base::sys::read_file(bundle.folder() / "out");
+  INFO(text);
+  if (text.find("unshare failed") != std::string::npos) SKIP_TEST("no user namespaces here");
+  CHECK((status && status->code == 0));
+  CHECK(text.find("write /dev/null ok\n/dev/null char 0666") != std::string::npos);
+}
