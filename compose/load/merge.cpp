@@ -166,7 +166,7 @@ void merge_hosts(Node& base, Node over) {
 /// Address pools with the same subnet are merged; otherwise the later file's replace the earlier's.
 void merge_pools(Context& context, Node& base, Node over, const Rule* rule, const Path& path) {
   if (!base.is_sequence() || !over.is_sequence()) return merge_automatic(context, base, std::move(over), rule, path);
-  const Node none;
+  const Node none = Node::make_null();
   const auto subnet = [&](const Node& pool) -> const Node& {
     const Node* found = pool.find("subnet");
     return found == nullptr ? none : *found;
