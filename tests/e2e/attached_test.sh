@@ -4,8 +4,8 @@ source "$(dirname "$(readlink -f "$0")")/lib.sh"
 tiny_image
 cat >compose.yaml <<'YAML'
 services:
-  a: {image: tiny, command: ["sh", "-c", "echo line-a; sleep 0.3"]}
-  longername: {image: tiny, command: ["sh", "-c", "echo line-b; sleep 0.6; exit 4"]}
+  a: {image: tiny, command: ["sh", "-c", "echo line-a; sleep 2"]}
+  longername: {image: tiny, command: ["sh", "-c", "echo line-b; sleep 0.3; exit 4"]}
 YAML
 
 it "prints logs and exit codes and ends with the last container"
