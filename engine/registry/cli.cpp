@@ -60,7 +60,7 @@ std::string dump(const ordered& value) { return value.dump(-1, ' ', false, order
 void print_line(const std::string& line) { (void)base::sys::write_all(base::Fd(1), line + "\n"); }
 
 Result<Reporter> Reporter::from(const Arguments& arguments) {
-  const auto word = arguments.get("--progress");
+  const auto word = arguments.has("-q") || arguments.has("--quiet") ? "quiet" : arguments.get("--progress");
   if (word.empty() || word == "plain" || word == "auto") return Reporter{};
   if (word == "json") return Reporter{Output::json};
   if (word == "quiet") return Reporter{Output::quiet};
@@ -222,8 +222,16 @@ Result<int> do_ls(const Arguments& arguments, const Reporter&) {
   return 0;
 }
 
+/// Options that would go unheard without another one.
+Result<> only_with(const Arguments& arguments, std::initializer_list<const char*> options, const char* needed) {
+  for (const char* option : options)
+    if (arguments.has(option)) return base::make_error(ErrorKind::invalid, std::string(option) + " goes with " + needed + " only");
+  return {};
+}
+
 Result<int> do_inspect(const Arguments& arguments, const Reporter&) {
   if (arguments.has("--remote")) return do_inspect_remote(arguments);
+  TRY(only_with(arguments, {"--platform", "--raw"}, "--remote"));
   ASSIGN_OR_RETURN(auto store, store::Store::open());
   ImageStore images(store);
   auto list = ordered::array();
@@ -258,6 +266,7 @@ Result<int> do_rm(const Arguments& arguments, const Reporter&) {
 
 Result<int> do_prune(const Arguments& arguments, const Reporter&) {
   if (arguments.has("--build-cache")) return do_prune_cache(arguments);
+  TRY(only_with(arguments, {"--until", "--keep-storage"}, "--build-cache"));
   ASSIGN_OR_RETURN(auto store, store::Store::open());
   ASSIGN_OR_RETURN(const auto removed, ImageStore(store).prune({.all = arguments.has("-a") || arguments.has("--all")}));
   print_removed(removed);
@@ -281,8 +290,8 @@ Result<int> do_settle(const Arguments&, const Reporter&) {
 
 const std::map<std::string, Verb>& verbs() {
   static const std::map<std::string, Verb> table{
-      {"pull", {{"--platform", "--progress"}, {}, 1, 1, "pull [--platform OS/ARCH[/VARIANT]] [--progress json|plain|quiet] NAME", do_pull}},
-      {"push", {{"--progress"}, {}, 1, 1, "push [--progress json|plain|quiet] NAME", do_push}},
+      {"pull", {{"--platform", "--progress"}, {"-q", "--quiet"}, 1, 1, "pull [--platform OS/ARCH[/VARIANT]] [--quiet | --progress json|plain|quiet] NAME", do_pull}},
+      {"push", {{"--progress"}, {"-q", "--quiet"}, 1, 1, "push [--quiet | --progress json|plain|quiet] NAME", do_push}},
       {"load", {{"-i", "--input", "--progress"}, {}, 0, 0, "load [--input FILE|FOLDER] [--progress json|plain|quiet]", do_load}},
       {"save", {{"-o", "--output"}, {}, 1, 1000, "save [--output FILE] NAME...", do_save}},
       {"import", {{"-c", "--change", "--message", "--platform", "--progress"}, {}, 1, 2,

@@ -58,6 +58,12 @@ contains "$err" "sbom"
 fails 1 compose build --builder other low
 contains "$err" "other"
 
+it "refuses options that would go unheard"
+fails 1 compose image inspect --raw tiny
+contains "$err" "--raw goes with --remote only"
+fails 1 compose image prune --until 1h
+contains "$err" "--until goes with --build-cache only"
+
 it "tells what the store holds and empties the build cache"
 passes compose system df
 contains "$out" "Build Cache"
