@@ -11,38 +11,14 @@
 namespace compose::load {
 namespace {
 
-/// One step of "a.'b.c'[0]"; the rest begins behind its dot.
-struct Step {
-  std::string key;
-  std::optional<std::size_t> index;
-};
-
-std::vector<Step> steps_of(std::string_view path) {
-  std::vector<Step> steps;
-  while (!path.empty()) {
-    Step step;
-    std::size_t end = 0;
-    if (path.front() == '[') {
-      end = std::min(path.find(']'), path.size() - 1);
-      step.index = static_cast<std::size_t>(std::strtoul(std::string(path.substr(1, end - 1)).c_str(), nullptr, 10));
-      ++end;
-    } else if (path.front() == '\'') {
-      const auto close = std::min(path.find('\'', 1), path.size() - 1);
-      step.key = path.substr(1, close - 1);
-      end = close + 1;
-    } else {
-      end = std::min(path.find_first_of(".["), path.size());
-      step.key = path.substr(0, end);
-    }
-    steps.push_back(std::move(step));
-    path.remove_prefix(end);
-    if (path.starts_with('.')) path.remove_prefix(1);
-  }
+std::vector<model::PathStep> steps_of(std::string_view path) {
+  std::vector<model::PathStep> steps;
+  for (; !path.empty(); path = steps.back().rest) steps.push_back(model::first_step(path));
   return steps;
 }
 
-const Node* step_into(const Node& node, const Step& step) {
-  if (!step.index) return node.find(step.key);
+const Node* step_into(const Node& node, const model::PathStep& step) {
+  if (!step.index) return node.find(step.name);
   return node.is_sequence() && *step.index < node.items.size() ? &node.items[*step.index] : nullptr;
 }
 
@@ -214,7 +190,7 @@ class ValueExplainer {
   /// A variable that came from the service's env_file; true when it did.
   bool env_file_value(const std::string& path, const Position& at) {
     const auto steps = steps_of(path);
-    if (steps.size() != 4 || steps[0].key != "services" || steps[2].key != "environment" || !at.known()) return false;
+    if (steps.size() != 4 || steps[0].name != "services" || steps[2].name != "environment" || !at.known()) return false;
     for (const Node& document : written_.documents(at.file)) {
       const Node* services = document.find("services");
       if (services == nullptr) continue;
@@ -241,11 +217,11 @@ class ValueExplainer {
   /// Other places that say something about the same key: an earlier file, an included one, one that is extended.
   void also_at(const std::string& path, const Position& at) {
     const auto steps = steps_of(path);
-    if (std::any_of(steps.begin(), steps.end(), [](const Step& step) { return step.index.has_value(); })) return;
+    if (std::any_of(steps.begin(), steps.end(), [](const model::PathStep& step) { return step.index.has_value(); })) return;
     for (std::uint32_t file = 0; file < written_.count(); ++file) {
       for (const Node& document : written_.documents(file)) {
         const Node* node = &document;
-        for (const Step& step : steps) node = node == nullptr ? nullptr : step_into(*node, step);
+        for (const model::PathStep& step : steps) node = node == nullptr ? nullptr : step_into(*node, step);
         if (node == nullptr || !node->at.known() || node->at == at) continue;
         note("also at " + written_.place(node->at) + (node->is_scalar() ? ": " + one_line(node->text) : "") + ", which does not count here");
       }
@@ -278,13 +254,13 @@ Explanation explain_value(const ExplainInput& input, const std::string& path) {
   const model::Project& project = *result.load.project;
   const Node* node = project.tree.get();
   Position around = node->at;
-  for (const Step& step : steps_of(path)) {
+  for (const model::PathStep& step : steps_of(path)) {
     const Node* next = step_into(*node, step);
     if (next == nullptr) {
       result.error = "the model has no " + path;
       std::vector<std::string_view> known;
       for (const Entry& entry : node->entries) known.push_back(entry.key);
-      result.hint = did_you_mean(step.key, known);
+      result.hint = did_you_mean(std::string(step.name), known);
       return result;
     }
     node = next;

@@ -86,24 +86,16 @@ Node Node::make_mapping(Position at) {
   return node;
 }
 
-namespace {
-
-/// The first step of a path: `name`, `'quoted name'` or `[3]`; the rest is what follows it and its dot.
-struct Step {
-  std::string_view name;
-  std::size_t index = 0;
-  bool is_index = false;
-  std::string_view rest;
-};
-
-Step first_step(std::string_view path) {
-  Step step;
+PathStep first_step(std::string_view path) {
+  PathStep step;
   std::size_t end = 0;
   if (path.front() == '[') {
-    end = std::min(path.find(']'), path.size() - 1);
-    std::from_chars(path.data() + 1, path.data() + end, step.index);
-    step.is_index = true;
-    ++end;
+    end = std::min(path.find(']'), path.size() - 1) + 1;
+    std::size_t number = 0;
+    const auto digits = path.substr(1, end > 1 ? end - 2 : 0);
+    const auto [last, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (failed == std::errc() && last == digits.data() + digits.size()) step.index = number;
+    else step.name = path.substr(0, end);
   } else if (path.front() == '\'') {
     const auto close = std::min(path.find('\'', 1), path.size() - 1);
     step.name = path.substr(1, close - 1);
@@ -117,8 +109,6 @@ Step first_step(std::string_view path) {
   return step;
 }
 
-}  // namespace
-
 Position position_of(const Node& root, std::string_view path) {
   if (path.empty()) return root.at;
   if (root.kind == Kind::mapping) {
@@ -127,10 +117,10 @@ Position position_of(const Node& root, std::string_view path) {
       if (!entry.key.empty() && path == entry.key) return entry.value.at.known() ? entry.value.at : entry.key_at;
     }
   }
-  const Step step = first_step(path);
-  if (step.is_index) {
-    if (root.kind != Kind::sequence || step.index >= root.items.size()) return root.at;
-    const Position at = position_of(root.items[step.index], step.rest);
+  const PathStep step = first_step(path);
+  if (step.index) {
+    if (root.kind != Kind::sequence || *step.index >= root.items.size()) return root.at;
+    const Position at = position_of(root.items[*step.index], step.rest);
     return at.known() ? at : root.at;
   }
   for (const Entry& entry : root.entries) {

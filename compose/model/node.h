@@ -1,6 +1,7 @@
 #pragma once
 // The tree every loading stage works on, and the canonical tree `config` prints: YAML values with where they came from.
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,6 +66,15 @@ struct Entry {
   Position key_at;
   Node value;
 };
+
+/// The first step of a path: `name`, `'quoted name'` or `[3]`. What is in brackets and no number stays a name.
+struct PathStep {
+  std::string_view name;
+  std::optional<std::size_t> index;
+  std::string_view rest;  ///< what follows it and its dot
+};
+/// `path` is not empty, and must outlive the step.
+PathStep first_step(std::string_view path);
 
 /// Where the value at "services.web.ports[0]" is; the closest enclosing value when the path goes deeper than the tree.
 /// A key with a dot is written "services.'a.b'"; a plain key also matches when it is the only reading.
