@@ -3,22 +3,14 @@
 #include <algorithm>
 #include <charconv>
 
+#include "compose/load/units.h"
+
 namespace compose::cli {
 namespace {
 
 using base::ErrorKind;
 using base::make_error;
 using base::Result;
-
-std::optional<bool> truth(std::string_view text) {
-  for (const auto word : {"1", "t", "T", "true", "TRUE", "True"}) {
-    if (text == word) return true;
-  }
-  for (const auto word : {"0", "f", "F", "false", "FALSE", "False"}) {
-    if (text == word) return false;
-  }
-  return std::nullopt;
-}
 
 std::optional<long> integer(std::string_view text) {
   long number = 0;
@@ -47,10 +39,10 @@ Result<> check(const Flag& flag, std::string_view value) {
   const auto bad = [&](std::string_view why) {
     return make_error(ErrorKind::invalid, "invalid argument " + in_quotes(value) + " for " + in_quotes(display(flag)) + " flag: " + std::string(why));
   };
-  if (flag.kind == FlagKind::boolean && !truth(value)) return bad("strconv.ParseBool: parsing " + in_quotes(value) + ": invalid syntax");
+  if (flag.kind == FlagKind::boolean && !load::parse_bool(value)) return bad("strconv.ParseBool: parsing " + in_quotes(value) + ": invalid syntax");
   if (flag.kind == FlagKind::number && !integer(value)) return bad("strconv.ParseInt: parsing " + in_quotes(value) + ": invalid syntax");
   // A switch that is off asks for nothing, so there is nothing to refuse.
-  if (!flag.refused.empty() && !(flag.kind == FlagKind::boolean && !*truth(value))) {
+  if (!flag.refused.empty() && !(flag.kind == FlagKind::boolean && !*load::parse_bool(value))) {
     return make_error(ErrorKind::unsupported, "--" + std::string(flag.name) + " " + std::string(flag.refused));
   }
   return {};
@@ -60,7 +52,7 @@ Result<> check(const Flag& flag, std::string_view value) {
 
 bool Parsed::on(std::string_view name, bool otherwise) const {
   const auto found = values_.find(name);
-  return found == values_.end() ? otherwise : truth(found->second.back()).value_or(otherwise);
+  return found == values_.end() ? otherwise : load::parse_bool(found->second.back()).value_or(otherwise);
 }
 
 std::string Parsed::text(std::string_view name, std::string_view otherwise) const {

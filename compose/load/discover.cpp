@@ -4,6 +4,7 @@
 #include "compose/load/load.h"
 #include "compose/load/paths.h"
 #include "compose/load/session.h"
+#include "compose/load/units.h"
 
 namespace compose::load {
 namespace {
@@ -37,11 +38,6 @@ std::vector<std::string> profiles_in(std::string_view text) {
   return out;
 }
 
-bool is_true(const std::string& text) {
-  static constexpr std::string_view words[] = {"1", "t", "T", "TRUE", "true", "True"};
-  return std::find(std::begin(words), std::end(words), text) != std::end(words);
-}
-
 class Discovery {
  public:
   Discovery(const CommandLine& line, const FileReader& files) : line_(line), files_(files), environment_(line.environment) {}
@@ -49,6 +45,8 @@ class Discovery {
   DiscoverResult run() {
     if (!line_.project_directory.empty()) working_dir_ = absolute_path(line_.current_dir, line_.project_directory);
     paths_ = line_.files;
+    if (!names_env_files()) read_switch();
+    if (has_errors(result_.diagnostics)) return std::move(result_);
     // .env may itself say COMPOSE_FILE; a file found in a parent directory then brings its own .env.
     read_env_files();
     if (paths_.empty()) take_compose_file();
@@ -99,11 +97,21 @@ class Discovery {
     return line_.current_dir;
   }
 
+  [[nodiscard]] bool names_env_files() const { return !line_.env_files.empty() || !variable("COMPOSE_ENV_FILES").empty(); }
+
+  void read_switch() {
+    const auto found = line_.environment.find("COMPOSE_DISABLE_ENV_FILE");
+    if (found == line_.environment.end()) return;
+    const auto value = parse_bool(found->second);
+    if (!value) return plain_error("COMPOSE_DISABLE_ENV_FILE is '" + found->second + "', which is neither true nor false: write 1 or 0, or unset it");
+    without_env_file_ = *value;
+  }
+
   [[nodiscard]] std::vector<std::string> env_files() const {
     if (!line_.env_files.empty()) return line_.env_files;
     const auto named = line_.environment.find("COMPOSE_ENV_FILES");
     if (named != line_.environment.end() && !named->second.empty()) return split(named->second, ",");
-    if (is_true(variable("COMPOSE_DISABLE_ENV_FILE"))) return {};
+    if (without_env_file_) return {};
     const std::string standard = absolute_path(project_dir(), ".env");
     if (!files_.exists(standard) || files_.is_directory(standard)) return {};
     return {standard};
@@ -191,6 +199,7 @@ class Discovery {
   DiscoverResult result_;
   model::StringMap environment_, from_files_;
   std::string working_dir_;
+  bool without_env_file_ = false;
   std::vector<std::string> paths_, read_;
 };
 

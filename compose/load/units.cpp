@@ -16,6 +16,14 @@ std::optional<std::int64_t> parse_int(std::string_view text) {
   return value;
 }
 
+std::optional<bool> parse_bool(std::string_view text) {
+  for (const auto word : {"1", "t", "T", "true", "TRUE", "True"})
+    if (text == word) return true;
+  for (const auto word : {"0", "f", "F", "false", "FALSE", "False"})
+    if (text == word) return false;
+  return std::nullopt;
+}
+
 namespace {
 
 /// Go's numbers may have one '_' between two digits. Empty when one stands elsewhere.

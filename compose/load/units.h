@@ -11,6 +11,9 @@ namespace compose::load {
 /// "1.5g", "10 MB", "512" → bytes, binary multiples (docker/go-units RAMInBytes).
 std::optional<std::int64_t> parse_bytes(std::string_view text);
 
+/// "1", "t", "TRUE", "0", "f", "False" …: Go's strconv.ParseBool.
+std::optional<bool> parse_bool(std::string_view text);
+
 /// "1h2m3.5s", "10ms", "1d", "2w". "0" needs no unit.
 std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
 /// "1m30s", "1.5s", "0s" (Go's Duration.String).

@@ -49,6 +49,10 @@ TEST_CASE(".env fills in under the shell, unless switched off or replaced", "[lo
   CHECK(value({.env_files = {"other"}}, "B") == "-");
   CHECK(value({.environment = {{"COMPOSE_ENV_FILES", "other"}}}, "A") == "other");
   CHECK(value({.environment = {{"COMPOSE_DISABLE_ENV_FILE", "1"}}}, "A") == "-");
+  CHECK(value({.environment = {{"COMPOSE_DISABLE_ENV_FILE", "False"}}}, "A") == "file");
+  CHECK(found(files, {.environment = {{"COMPOSE_DISABLE_ENV_FILE", "yes"}}, .current_dir = "/p"}) ==
+        "COMPOSE_DISABLE_ENV_FILE is 'yes', which is neither true nor false: write 1 or 0, or unset it\n");
+  CHECK(value({.env_files = {"other"}, .environment = {{"COMPOSE_DISABLE_ENV_FILE", "yes"}}}, "A") == "other");  // nothing to switch off
   CHECK(found(files, {.env_files = {"nope"}, .current_dir = "/p"}) == "couldn't find env file: /p/nope\n");
 }
 
