@@ -154,28 +154,22 @@ one_message "compose.yaml: permission denied"
 it "finishes an \`up\` whose command was killed half-way"
 slow() { printf 'services:\n'; for i in 1 2 3 4 5 6 7 8; do printf '  s%s: {image: tiny, command: [sleep, "1000"]%s}\n' $i "$([ $i = 1 ] || echo ", depends_on: [s$((i-1))]")"; done; }
 slow | write
-for after in 1 3 5; do
+# cut_short STEP [PIDS]: `up` is at STEP when the command, and what PIDS prints, are killed; the next one finishes it.
+cut_short() {
   setsid "$bin/compose" up -d >"$work/half" 2>&1 & client=$!
-  eventually 10 grep -q "s$after-1  Creat" "$work/half"
-  kill -9 $client; wait $client 2>/dev/null || true
+  eventually 10 grep -q "s$1-1  Creat" "$work/half"
+  kill -9 $client $(${2:-true}); wait $client 2>/dev/null || true
   passes compose up -d
   equals "$(compose ps -q | wc -l)" 8
   equals "$(compose ps -aq | wc -l)" 8
   passes compose down -t 0
   nothing_made
-done
+}
+for after in 1 3 5; do cut_short $after; done
 
 it "finishes an \`up\` whose command and engine were killed half-way"
-for after in 1 4; do
-  setsid "$bin/compose" up -d >"$work/half" 2>&1 & client=$!
-  eventually 10 grep -q "s$after-1  Creat" "$work/half"
-  kill -9 $client $(pgrep -f "compose-engine [a-z]* --project $project"); wait $client 2>/dev/null || true
-  passes compose up -d
-  equals "$(compose ps -q | wc -l)" 8
-  equals "$(compose ps -aq | wc -l)" 8
-  passes compose down -t 0
-  nothing_made
-done
+engine() { pgrep -f "compose-engine [a-z]* --project $project"; }
+for after in 1 4; do cut_short $after engine; done
 
 it "stops a build whose command was killed, and leaves no half layer"
 printf 'FROM tiny\nRUN cat /image-marker && exec sleep 98%s\n' $$ >ctx/Dockerfile

@@ -2,7 +2,7 @@
 # Compose files from a git repository and from a registry, as -f and in include: fetched by the worker, refused clearly when
 # they cannot be had.
 . "$(dirname "$0")/lib.sh"
-command -v git >/dev/null || { echo "SKIP: needs git"; exit 0; }
+command -v git >/dev/null || skip "needs git"
 unset COMPOSE_PROJECT_NAME
 
 git_quiet() { git -c user.name=t -c user.email=t@t -c init.defaultBranch=main "$@" >/dev/null 2>&1; }

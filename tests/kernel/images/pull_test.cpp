@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <thread>
 
@@ -17,15 +15,7 @@ using base::ErrorKind;
 using fixture::layer;
 using registry::pull;
 
-#define NEEDS_ROOT() \
-  if (geteuid() != 0) SKIP_TEST("needs root: layers hold any owner")
-
 namespace {
-store::Store open_store() {
-  auto store = store::Store::open();
-  REQUIRE(store);
-  return *std::move(store);
-}
 std::string read(const images::Image& image, std::size_t at, const std::string& name) {
   auto text = base::sys::read_file(image.layer_dirs.at(at) / name);
   return text ? *text : "missing";
@@ -37,7 +27,7 @@ TEST_CASE("an image is pulled once and then only asked about", "[pull]") {
   fixture::State state;
   fixture::Registry registry;
   registry.add_image("latest", {layer("a", "1"), layer("b", "2")});
-  auto store = open_store();
+  auto store = fixture::open_store();
   std::vector<std::string> seen;
   const auto first = pull(store, registry.name(), {.progress = [&](const registry::ProgressEvent& event) { seen.push_back(event.status); }});
   REQUIRE(first);
@@ -64,7 +54,7 @@ TEST_CASE("shared layers are fetched once, a new tag only needs what is new", "[
   fixture::Registry registry;
   registry.add_image("one", {layer("a", "1"), layer("b", "2")});
   registry.add_image("two", {layer("a", "1"), layer("c", "3")});
-  auto store = open_store();
+  auto store = fixture::open_store();
   REQUIRE(pull(store, registry.name("one"), {}));
   const int blobs = registry.server.count("GET /v2/app/blobs/");
   REQUIRE(pull(store, registry.name("two"), {}));
@@ -76,7 +66,7 @@ TEST_CASE("two processes pulling one image do the work once", "[pull]") {
   fixture::State state;
   fixture::Registry registry;
   registry.add_image("latest", {layer("a", std::string(300'000, 'a')), layer("b", std::string(300'000, 'b'))});
-  { auto prepared = open_store(); }
+  { auto prepared = fixture::open_store(); }
   std::array<std::string, 4> errors;
   std::vector<std::thread> threads;
   for (auto& error : errors)
@@ -108,7 +98,7 @@ TEST_CASE("a broken connection is resumed where it stopped", "[pull]") {
     if (cuts-- <= 0) return std::nullopt;
     return support::WebAnswer{.status = from > 0 ? 206 : 200, .body = big.substr(from), .headers = {}, .cut_after = 400'000};
   };
-  auto store = open_store();
+  auto store = fixture::open_store();
   const auto done = pull(store, registry.name(), {});
   REQUIRE(done);
   CHECK(ranged);
@@ -125,7 +115,7 @@ TEST_CASE("a server without Range starts over and the bytes are still right", "[
     if (!request.path.ends_with(images::sha256_digest(big)) || request.method != "GET") return std::nullopt;
     return support::WebAnswer{.status = 200, .body = big, .headers = {}, .cut_after = cuts-- > 0 ? 700'000 : std::string::npos};
   };
-  auto store = open_store();
+  auto store = fixture::open_store();
   REQUIRE(pull(store, registry.name(), {}));
 }
 
@@ -136,7 +126,7 @@ TEST_CASE("what a killed pull left behind is used by the next one", "[pull]") {
   const auto big = layer("big", std::string(2'000'000, 'z'));
   registry.add_image("latest", {big});
   const auto digest = images::sha256_digest(big);
-  auto store = open_store();
+  auto store = fixture::open_store();
   REQUIRE(images::prepare_folders());
   const auto partial = paths::images() / "partial" / images::digest_hex(digest);
   SECTION("the right beginning saves its download") {
@@ -163,7 +153,7 @@ TEST_CASE("bytes with a wrong digest are refused and nothing is left", "[pull]")
   fixture::Registry registry;
   const auto good = layer("a", "good"), evil = layer("a", "evil");
   registry.add_image("latest", {good});
-  auto store = open_store();
+  auto store = fixture::open_store();
   SECTION("the blob") { registry.blobs[images::sha256_digest(good)] = evil; }
   SECTION("the config") {
     for (auto& [digest, bytes] : registry.blobs)
@@ -188,7 +178,7 @@ TEST_CASE("bytes with a wrong digest are refused and nothing is left", "[pull]")
 TEST_CASE("errors say what Docker's say", "[pull]") {
   NEEDS_ROOT();
   fixture::State state;
-  auto store = open_store();
+  auto store = fixture::open_store();
   {
     fixture::Registry registry;
     const auto missing = pull(store, registry.name("9"), {});
@@ -217,7 +207,7 @@ TEST_CASE("a registry that stumbles is asked again", "[pull]") {
     if (request.path.find("/manifests/") == std::string::npos || failures-- <= 0) return std::nullopt;
     return support::WebAnswer{.status = 503, .body = "busy", .headers = {{"Retry-After", "0"}}};
   };
-  auto store = open_store();
+  auto store = fixture::open_store();
   CHECK(pull(store, registry.name(), {}));
 }
 
@@ -243,7 +233,7 @@ TEST_CASE("tokens are fetched with the credentials and renewed when they expire"
     return support::WebAnswer{.status = 401, .body = "", .headers = {{"WWW-Authenticate", "Bearer realm=\"http://" + registry.server.host() + "/token\",service=\"s\",scope=\"repository:app:pull\""}}};
   };
   state.dir.write("docker/config.json", R"({"auths":{")" + registry.server.host() + R"(":{"auth":"dTpw"}}})");
-  auto store = open_store();
+  auto store = fixture::open_store();
   const auto done = pull(store, registry.name(), {});
   REQUIRE(done);
   CHECK(basic);
@@ -269,7 +259,7 @@ TEST_CASE("credentials are not carried to another host by a redirect", "[pull]")
     return support::WebAnswer{.status = 307, .body = "", .headers = {{"Location", "http://" + storage.host() + "/signed?a=%2Fb"}}};
   };
   state.dir.write("docker/config.json", R"({"auths":{")" + registry.server.host() + R"(":{"auth":"dTpw"}}})");
-  auto store = open_store();
+  auto store = fixture::open_store();
   REQUIRE(pull(store, registry.name(), {}));
   CHECK(asked);
   CHECK_FALSE(leaked);
@@ -282,7 +272,7 @@ TEST_CASE("mirrors are asked first and passed by when they fail", "[pull]") {
   origin.add_image("latest", {layer("a", "origin")});
   const auto conf = state.dir.write("registries.conf", "[[registry]]\nprefix = \"" + origin.server.host() + "\"\n[[registry.mirror]]\nlocation = \"" + mirror.server.host() + "\"\n");
   setenv("CONTAINERS_REGISTRIES_CONF", conf.c_str(), 1);
-  auto store = open_store();
+  auto store = fixture::open_store();
   REQUIRE(pull(store, origin.name(), {}));
   CHECK(mirror.server.count("GET /v2/app/manifests/") == 1);
   mirror.add_image("other", {layer("b", "mirror")});
@@ -298,7 +288,7 @@ TEST_CASE("the platform is chosen from an index, and a missing one is named", "[
   const auto size = registry.manifests[amd].size();
   registry.add_manifest("latest", R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"digest":")" + amd + R"(","size":)" + std::to_string(size) +
                                       R"(,"platform":{"os":"linux","architecture":"amd64"}}]})");
-  auto store = open_store();
+  auto store = fixture::open_store();
   const auto done = pull(store, registry.name(), {.platform = "linux/amd64"});
   REQUIRE(done);
   CHECK(done->digest != amd);
@@ -312,7 +302,7 @@ TEST_CASE("a hard link into a lower layer is copied up", "[pull]") {
   fixture::State state;
   fixture::Registry registry;
   registry.add_image("latest", {layer("d/low", "deep"), layer("x", "1"), support::tar_archive({{.name = "up", .type = '1', .link = "d/low"}})});
-  auto store = open_store();
+  auto store = fixture::open_store();
   const auto done = pull(store, registry.name(), {});
   REQUIRE(done);
   const auto image = images::ImageStore(store).by_id(done->id);
@@ -324,7 +314,7 @@ TEST_CASE("a pushed image pulls as the same image elsewhere", "[push]") {
   fixture::State state;
   fixture::Registry from, to;
   from.add_image("latest", {layer("a", "1"), layer("b", "2")});
-  auto store = open_store();
+  auto store = fixture::open_store();
   const auto pulled = pull(store, from.name(), {});
   REQUIRE(pulled);
   REQUIRE(images::ImageStore(store).tag(from.name(), to.name("v1")));
@@ -351,7 +341,7 @@ TEST_CASE("blobs another repository of the registry has are taken over there", "
     ++mounted;
     return support::WebAnswer{.status = 201, .body = "", .headers = {{"Location", "/v2/other/blobs/x"}}};
   };
-  auto store = open_store();
+  auto store = fixture::open_store();
   REQUIRE(pull(store, registry.name(), {}));
   REQUIRE(images::ImageStore(store).tag(registry.name(), registry.server.host() + "/other:v1"));
   const auto pushed = registry::push(store, registry.server.host() + "/other:v1", {});

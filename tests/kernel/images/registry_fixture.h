@@ -1,7 +1,9 @@
 #pragma once
 // A registry in the test's own process, and a store in a folder of its own.
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <catch2/catch.hpp>
 #include <cerrno>
 #include <cstdlib>
 #include <map>
@@ -13,6 +15,9 @@
 #include "tests/support/http_server.h"
 #include "tests/support/support.h"
 #include "tests/support/tar_builder.h"
+
+#define NEEDS_ROOT() \
+  if (geteuid() != 0) SKIP_TEST("needs root: layers hold any owner")
 
 namespace fixture {
 
@@ -33,6 +38,12 @@ struct State {
     }
   }
 };
+
+inline engine::store::Store open_store() {
+  auto store = engine::store::Store::open();
+  REQUIRE(store);
+  return *std::move(store);
+}
 
 /// Blobs and manifests by digest and tag; a hook may answer first.
 class Registry {

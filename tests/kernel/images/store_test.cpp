@@ -1,6 +1,4 @@
 // The image store on disk: names, removal, collection, archives.
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 
 #include "base/sys.h"
@@ -14,16 +12,7 @@ using namespace engine;
 using base::ErrorKind;
 using images::ImageStore;
 
-#define NEEDS_ROOT() \
-  if (geteuid() != 0) SKIP_TEST("needs root: layers hold any owner")
-
 namespace {
-
-store::Store open_store() {
-  auto store = store::Store::open();
-  REQUIRE(store);
-  return *std::move(store);
-}
 
 /// A registered layer with one file.
 std::string make_layer(ImageStore& images, const std::string& parent, const std::string& content) {
@@ -62,7 +51,7 @@ std::size_t layer_folders() {
 
 TEST_CASE("an image is found by name, id and prefix", "[images]") {
   fixture::State state;
-  auto store = open_store();
+  auto store = fixture::open_store();
   ImageStore images(store);
   const auto id = make_image(images, "app:1", {"a", "b"});
   CHECK(images.resolve("app:1")->id == id);
@@ -79,7 +68,7 @@ TEST_CASE("an image is found by name, id and prefix", "[images]") {
 
 TEST_CASE("a layer that does not belong to the config is refused", "[images]") {
   fixture::State state;
-  auto store = open_store();
+  auto store = fixture::open_store();
   ImageStore images(store);
   const auto chain = make_layer(images, "", "a");
   images::ImageConfig config;
@@ -92,7 +81,7 @@ TEST_CASE("a layer that does not belong to the config is refused", "[images]") {
 
 TEST_CASE("tags move, and an image goes with its last name", "[images]") {
   fixture::State state;
-  auto store = open_store();
+  auto store = fixture::open_store();
   ImageStore images(store);
   const auto first = make_image(images, "app", {"base", "one"});
   const auto second = make_image(images, "app", {"base", "two"});
@@ -114,7 +103,7 @@ TEST_CASE("tags move, and an image goes with its last name", "[images]") {
 
 TEST_CASE("an image that a container uses stays", "[images]") {
   fixture::State state;
-  auto store = open_store();
+  auto store = fixture::open_store();
   ImageStore images(store);
   const auto id = make_image(images, "app", {"a"});
   REQUIRE(store.insert_container({.id = "c1", .project = "p", .name = "p-app-1", .image_id = id}));
@@ -132,7 +121,7 @@ TEST_CASE("an image that a container uses stays", "[images]") {
 TEST_CASE("usage counts shared layers once, and the build cache goes by age and size", "[images]") {
   NEEDS_ROOT();
   fixture::State state;
-  auto store = open_store();
+  auto store = fixture::open_store();
   ImageStore images(store);
   make_image(images, "one:1", {"base", "x"});
   make_image(images, "two:1", {"base", "y"});
@@ -165,7 +154,7 @@ TEST_CASE("usage counts shared layers once, and the build cache goes by age and 
 
 TEST_CASE("nothing is collected while somebody pulls or builds", "[images]") {
   fixture::State state;
-  auto store = open_store();
+  auto store = fixture::open_store();
   ImageStore images(store);
   {
     const auto lease = ImageStore::lease();
@@ -182,7 +171,7 @@ TEST_CASE("nothing is collected while somebody pulls or builds", "[images]") {
 
 TEST_CASE("a layer that was not synced before a power cut counts as missing", "[images]") {
   fixture::State state;
-  auto store = open_store();
+  auto store = fixture::open_store();
   ImageStore images(store);
   const auto id = make_image(images, "app", {"a"});
   auto row = *store.layer(images::sha256_digest("a"));
@@ -200,7 +189,7 @@ TEST_CASE("a layer that was not synced before a power cut counts as missing", "[
 TEST_CASE("an imported directory and archive become images that save and load bring back", "[archive]") {
   NEEDS_ROOT();
   fixture::State state;
-  auto store = open_store();
+  auto store = fixture::open_store();
   state.dir.write("rootfs/etc/os-release", "ID=test\n");
   state.dir.write("rootfs/bin/tool", "#!");
   const auto folder = registry::import_directory(store, state.dir.path() / "rootfs", {.reference = "base:1", .changes = {"CMD [\"/bin/tool\"]"}});
@@ -237,7 +226,7 @@ TEST_CASE("an imported directory and archive become images that save and load br
 TEST_CASE("an old docker-archive with linked layers is loaded", "[archive]") {
   NEEDS_ROOT();
   fixture::State state;
-  auto store = open_store();
+  auto store = fixture::open_store();
   const auto layer = fixture::layer("a", "1");
   const auto diff = images::sha256_digest(layer);
   const auto config = R"({"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[")" + diff + "\",\"" + diff + "\"]}}";
@@ -254,7 +243,7 @@ TEST_CASE("an old docker-archive with linked layers is loaded", "[archive]") {
 TEST_CASE("an archive cannot name files outside itself", "[archive]") {
   NEEDS_ROOT();
   fixture::State state;
-  auto store = open_store();
+  auto store = fixture::open_store();
   const auto load = [&](const std::vector<support::TarItem>& items) {
     const auto file = state.dir.write("evil.tar", support::tar_archive(items));
     auto input = base::sys::open(file, O_RDONLY);
