@@ -29,12 +29,12 @@ using namespace std::chrono_literals;
 constexpr auto linger = 300ms;
 
 /// A start spends half of its time waiting: for the runtime, for the kernel's lock on links. Two a core keep a machine busy.
-const unsigned worker_count = std::clamp(2 * std::thread::hardware_concurrency(), 2U, 8U);
+unsigned worker_count() { return std::clamp(2 * std::thread::hardware_concurrency(), 2U, 8U); }
 
 class Main {
  public:
   explicit Main(SupervisorOptions options)
-      : options_(std::move(options)), ready_(options_.ready_fd), workers_(worker_count), linger_(io_), keeper_retry_(io_), link_(io_) {}
+      : options_(std::move(options)), ready_(options_.ready_fd), workers_(worker_count()), linger_(io_), keeper_retry_(io_), link_(io_) {}
 
   Result<int> run() {
     TRY(start());

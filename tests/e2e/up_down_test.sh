@@ -42,6 +42,10 @@ equals "$(compose ps --services | sort | tr '\n' ' ')" "db web "
 contains "$(compose ps)" "(healthy)"
 eventually 5 sh -c "'$bin/compose' ps -a | grep -q 'Exited (3)'"
 
+it "has a supervisor whose table of descriptors need not grow while it serves"
+supervisor=$(pgrep -f "compose-engine supervis[a-z]* --project $project")
+[ "$(awk '/^FDSize/ {print $2}' /proc/$supervisor/status)" -ge 4096 ] || fail "the table was not made large at the start"
+
 it "does nothing the second time and says so"
 before=$(compose ps -q db web)
 passes compose up -d

@@ -224,14 +224,15 @@ TEST_CASE("the endpoint of a container that ended is heard of no more, and its i
                         " ip -o link show eth0 | grep -o 'state [A-Z]*'");
     };
     LAB_TRY(net.attach(ended.borrow(), lab::endpoint(1, 2)));
-    auto out = carrier(ended);
+    auto out = carrier(ended) + lab::shell("nsenter --net=/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(ended.number()) +
+                                           " ip -d -o link show eth0 | grep -o 'num[tr]xqueues [0-9]*'");
     LAB_TRY(net.silence({lab::endpoint(1, 2).id}));
     LAB_TRY(net.silence({"never seen"}));
     out += carrier(ended);  // the namespace lives on here, as where another container has joined it
     LAB_TRY(net.attach(next.borrow(), lab::endpoint(1, 2)));
     return out + carrier(next);
   });
-  REQUIRE_SEEN(seen, "state UP\nstate DOWN\nstate UP\n");
+  REQUIRE_SEEN(seen, "state UP\nnumtxqueues 1\nnumrxqueues 1\nstate DOWN\nstate UP\n");
 }
 
 TEST_CASE("a container joins several networks, moves its default route and leaves them", "[network]") {

@@ -78,6 +78,20 @@ TEST_CASE("a container name has one owner and can be handed over in one transact
   CHECK(f.store.find_container("a1").error().kind == ErrorKind::not_found);
 }
 
+TEST_CASE("a store works on after it gave its memory back, in a transaction too", "[store]") {
+  Fixture f;
+  REQUIRE(f.store.insert_container(container("a1", "one")));
+  f.store.release_memory();
+  auto transaction = f.store.begin();
+  REQUIRE(transaction);
+  REQUIRE(f.store.insert_container(container("a2", "two")));
+  f.store.release_memory();
+  REQUIRE(transaction->commit());
+  f.store.release_memory();
+  REQUIRE(f.store.find_container("one"));
+  CHECK(f.store.find_container("two")->id == "a2");
+}
+
 TEST_CASE("an ambiguous id prefix is an error", "[store]") {
   Fixture f;
   REQUIRE(f.store.insert_container(container("aa1", "one")));

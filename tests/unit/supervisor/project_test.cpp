@@ -349,3 +349,13 @@ TEST_CASE("what a killed supervisor left half done is finished") {
   CHECK(world.info("c").state == ContainerState::created);
   REQUIRE(world.run({action::StopContainer{"d", std::nullopt}}).ok());
 }
+
+TEST_CASE("what a plan needed is given back once plans have ended, and not before") {
+  World world;
+  REQUIRE(world.run({action::CreateContainer{World::shell("a", "exec sleep 100")}, action::StartContainer{"a"}}).ok());
+  CHECK(world.until([&] { return count(world.backend.calls(), "rest") == 1; }));
+  const auto calls = world.backend.calls();
+  CHECK(calls.back() == "rest");
+  REQUIRE(world.run({action::StopContainer{"a", std::nullopt}}).ok());
+  CHECK(world.until([&] { return count(world.backend.calls(), "rest") == 2; }));
+}

@@ -106,6 +106,7 @@ class FakeBackend final : public Backend {
   Result<> create_volume(const VolumeSpec& spec) override { return object("create volume " + spec.name); }
   Result<> remove_volume(const std::string& name) override { return object("remove volume " + name); }
   Result<> remove_image(const std::string& name) override { return object("remove image " + name); }
+  void rest() override { note("rest"); }
   Result<> close(bool) override { return {}; }
 
   std::vector<std::string> calls() {
