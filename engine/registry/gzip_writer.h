@@ -1,13 +1,11 @@
 #pragma once
-// gzip in members of a megabyte, each compressed by libdeflate: every gunzip reads it, and it is fast. Private to the room.
+// A gzip stream made on a thread of its own, so that reading, hashing and compressing overlap. Private to the room.
 #include <functional>
-#include <memory>
 #include <span>
-#include <string>
+#include <thread>
 
 #include "base/result.h"
-
-struct libdeflate_compressor;
+#include "engine/registry/channel.h"
 
 namespace engine::registry {
 
@@ -15,20 +13,30 @@ using base::Result;
 
 class GzipWriter {
  public:
+  /// Called on the writer's thread, in order.
   using Sink = std::function<Result<>(std::span<const char>)>;
-  explicit GzipWriter(Sink sink, int level = 1);
+  explicit GzipWriter(Sink sink);
+  /// Without finish(), what was written so far may be lost.
   ~GzipWriter();
   GzipWriter(const GzipWriter&) = delete;
   GzipWriter& operator=(const GzipWriter&) = delete;
+  /// Blocks while the compressor is behind. Errors: the sink's.
   Result<> write(std::span<const char> bytes);
+  /// Ends the stream and waits until the sink has all of it.
   Result<> finish();
 
  private:
-  Result<> member();
+  void run();
+  Result<> compress();
+  Result<> hand_over();
+  Result<> failure();
+
   Sink sink_;
-  libdeflate_compressor* compressor_;
-  std::string input_, output_;
-  bool empty_ = true;
+  BufferPool pool_;
+  Channel channel_;
+  BufferPtr filling_;
+  Result<> result_;  ///< the thread's; read once it has ended
+  std::thread thread_;
 };
 
 }  // namespace engine::registry
