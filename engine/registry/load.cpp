@@ -1,8 +1,6 @@
-// Reading docker-archive and OCI layouts. The archive is unpacked aside first: its entries come in any order, and links
-// between its layers (older `docker save`) resolve only when all are there.
+// docker-archive and OCI layouts into the store. Sources: image-spec image-layout.md; moby image/tarexport.
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -12,6 +10,7 @@
 #include "engine/registry/archive.h"
 #include "engine/registry/blobs.h"
 #include "engine/registry/layer_fetch.h"
+#include "engine/registry/layout.h"
 #include "engine/registry/manifest.h"
 #include "engine/registry/unpack.h"
 
@@ -24,44 +23,6 @@ using images::ImageStore;
 using nlohmann::json;
 
 namespace {
-
-constexpr std::size_t text_max = 8u << 20;
-
-/// The unpacked archive: every name in it is untrusted.
-class Layout {
- public:
-  explicit Layout(Fd root) : root_(root) {}
-  Result<UniqueFd> open(const std::string& name) const {
-    return base::sys::openat2(root_, name, O_RDONLY | O_NONBLOCK, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-  }
-  Result<std::string> text(const std::string& name) const {
-    ASSIGN_OR_RETURN(const auto file, open(name));
-    struct stat info {};
-    TRY(base::sys::wrap("stat " + name, fstat(file.number(), &info)));
-    if (!S_ISREG(info.st_mode)) return base::make_error(ErrorKind::invalid, name + " is not a file");
-    if (static_cast<std::size_t>(info.st_size) > text_max) return base::make_error(ErrorKind::exhausted, name + " is too large");
-    std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
-    for (std::size_t have = 0; have < bytes.size();) {
-      ASSIGN_OR_RETURN(const auto count, base::sys::read(file.borrow(), std::span(bytes).subspan(have)));
-      if (count == 0) return base::make_error(ErrorKind::invalid, name + " is truncated");
-      have += count;
-    }
-    return bytes;
-  }
-  Result<std::string> blob_text(const std::string& digest) const {
-    ASSIGN_OR_RETURN(auto bytes, text(blob_name(digest)));
-    Hasher hasher(std::string_view(digest).substr(0, 6));
-    hasher.update(bytes);
-    if (hasher.finish() != digest) return base::make_error(ErrorKind::invalid, "blob " + digest + " has another digest");
-    return bytes;
-  }
-  static std::string blob_name(const std::string& digest) {
-    return "blobs/" + digest.substr(0, digest.find(':')) + "/" + std::string(images::digest_hex(digest));
-  }
-
- private:
-  Fd root_;
-};
 
 struct Source {
   std::string file;        ///< name in the archive
@@ -129,7 +90,7 @@ class Loader {
         ASSIGN_OR_RETURN(manifest, parse_manifest(candidate.manifest, chosen.media_type));
       }
       ASSIGN_OR_RETURN(candidate.config, layout_.blob_text(manifest.config.digest));
-      for (const auto& layer : manifest.layers) candidate.layers.push_back({.file = Layout::blob_name(layer.digest), .digest = layer.digest});
+      for (const auto& layer : manifest.layers) candidate.layers.push_back({.file = blob_name(layer.digest), .digest = layer.digest});
       // ref.name may be a tag alone, which names nothing.
       if (child.reference_name.find_first_of("/:") != std::string::npos) add_name(candidate, child.reference_name);
       const auto same = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& one) { return one.config == candidate.config; });
@@ -193,11 +154,11 @@ class Loader {
       report(diff_id, "Already exists");
       return chain;
     }
-    ASSIGN_OR_RETURN(const auto file, layout_.open(source.file));
+    ASSIGN_OR_RETURN(auto file, layout_.open(source.file));
     ASSIGN_OR_RETURN(auto partial, PartialFile::create());
     ASSIGN_OR_RETURN(const auto folder, ImageStore::new_layer_dir());
     BlobKeeper keeper(std::move(partial));
-    const ByteSource raw = [&](std::span<char> into) { return base::sys::read(file.borrow(), into); };
+    const ByteSource raw = [&](std::span<char> into) { return file.read(into); };
     auto added = [&]() -> Result<std::string> {
       ASSIGN_OR_RETURN(const auto root, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
       UnpackOptions options;
@@ -243,29 +204,15 @@ class Loader {
 
 Result<std::vector<Loaded>> load_layout(store::Store& store, const std::filesystem::path& folder, const LayoutOptions& options) {
   ASSIGN_OR_RETURN(const auto lease, ImageStore::lease());
-  ASSIGN_OR_RETURN(const auto root, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
-  const Layout layout(root.borrow());
-  return Loader(store, layout, options).run();
+  ASSIGN_OR_RETURN(const auto layout, folder_layout(folder));
+  return Loader(store, *layout, options).run();
 }
 
 Result<std::vector<Loaded>> load(store::Store& store, Fd input, const ProgressSink& progress) {
   ASSIGN_OR_RETURN(const auto lease, ImageStore::lease());
-  auto pattern = (paths::images() / "partial" / "load-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) return base::errno_error(errno, "make a folder in " + paths::images().string());
-  auto loaded = [&]() -> Result<std::vector<Loaded>> {
-    ASSIGN_OR_RETURN(const auto root, base::sys::open(pattern, O_RDONLY | O_DIRECTORY));
-    UnpackOptions options;
-    options.whiteouts = Whiteouts::literal;
-    options.keep_owner = false;
-    options.uid = geteuid();
-    options.gid = getegid();
-    TRY(unpack(input, root.borrow(), options).with("reading the archive"));
-    const Layout layout(root.borrow());
-    const LayoutOptions all{.progress = progress, .tag = "", .digest = ""};
-    return Loader(store, layout, all).run();
-  }();
-  (void)base::sys::remove_tree(pattern);
-  return loaded;
+  ASSIGN_OR_RETURN(const auto layout, archive_layout(input).with("reading the archive"));
+  const LayoutOptions all{.progress = progress, .tag = "", .digest = ""};
+  return Loader(store, *layout, all).run();
 }
 
 }  // namespace engine::registry

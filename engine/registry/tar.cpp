@@ -188,6 +188,7 @@ struct TarReader::Extended {
 Result<bool> TarReader::fill() {
   if (!view_.empty()) return true;
   ASSIGN_OR_RETURN(view_, source_());
+  given_ += static_cast<std::int64_t>(view_.size());
   return !view_.empty();
 }
 
@@ -209,6 +210,10 @@ Result<bool> TarReader::block(std::span<char> into) {
 
 Result<> TarReader::skip(std::int64_t count) {
   while (count > 0) {
+    if (view_.empty() && skip_) {
+      given_ += count;
+      return skip_(count);
+    }
     ASSIGN_OR_RETURN(const bool more, fill());
     if (!more) return bad("it ends inside a file");
     const auto step = std::min<std::size_t>(view_.size(), static_cast<std::size_t>(count));

@@ -34,14 +34,19 @@ struct TarEntry {
 
 /// The next piece of the archive; empty at the end. Valid until the next call.
 using ChunkSource = std::function<Result<std::span<const char>>()>;
+/// Passes over that many bytes of the archive, which come after the last piece. Error invalid: there are fewer.
+using SkipSource = std::function<Result<>(std::int64_t)>;
 
 class TarReader {
  public:
-  explicit TarReader(ChunkSource source) : source_(std::move(source)) {}
+  /// Without `skip`, data nobody asks for is read all the same.
+  explicit TarReader(ChunkSource source, SkipSource skip = {}) : source_(std::move(source)), skip_(std::move(skip)) {}
   /// The next entry; false at the end of the archive. Skips data not yet read. Error invalid: malformed, truncated.
   Result<bool> next(TarEntry& entry);
   /// The next piece of the entry's data; empty when there is no more.
   Result<std::span<const char>> data();
+  /// Bytes of the archive before what comes next: after next(), where the entry's data begins.
+  [[nodiscard]] std::int64_t position() const { return given_ - static_cast<std::int64_t>(view_.size()); }
   /// Reads to the end of the stream: what follows the end mark belongs to the digest too.
   Result<> drain();
 
@@ -57,6 +62,8 @@ class TarReader {
   Result<> read_sparse_map(TarEntry& entry);
 
   ChunkSource source_;
+  SkipSource skip_;
+  std::int64_t given_ = 0;  ///< bytes got or passed over
   std::span<const char> view_;
   std::int64_t data_left_ = 0, padding_ = 0;
   std::vector<std::pair<std::string, std::string>> global_;

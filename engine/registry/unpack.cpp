@@ -94,7 +94,7 @@ class MeasuredSource {
   explicit MeasuredSource(const ByteSource& source, std::string_view algorithm = "sha256") : source_(source), hasher_(algorithm) {}
   Result<std::size_t> read(std::span<char> into) {
     ASSIGN_OR_RETURN(const auto count, source_(into));
-    hasher_.update(into.first(count));
+    if (hashing_) hasher_.update(into.first(count));
     bytes_ += static_cast<std::int64_t>(count);
     return count;
   }
@@ -106,20 +106,24 @@ class MeasuredSource {
     }
   }
   std::string digest() { return hasher_.finish(); }
+  void stop_hashing() { hashing_ = false; }
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
 
  private:
   const ByteSource& source_;
   Hasher hasher_;
   std::int64_t bytes_ = 0;
+  bool hashing_ = true;
 };
 
-/// Inflates until the end, giving each full buffer to `deliver`; false from it ends the work early.
+/// Inflates until the end, giving each full buffer to `deliver`; false from it ends the work early. What is not compressed is
+/// not hashed a second time when `same_digest`: its digest is the tar's.
 template <class Deliver>
-Result<> pump(MeasuredSource& input, BufferPool& pool, Unpacked& done, std::int64_t bytes_max, Deliver deliver) {
+Result<> pump(MeasuredSource& input, bool same_digest, BufferPool& pool, Unpacked& done, std::int64_t bytes_max, Deliver deliver) {
   const ByteSource source = [&](std::span<char> into) { return input.read(into); };
   ASSIGN_OR_RETURN(const auto inflating, make_inflater(source));
   done.compression = inflating.compression;
+  if (same_digest && done.compression == Compression::none) input.stop_hashing();
   for (bool more = true; more;) {
     auto buffer = pool.take();
     while (buffer->used < buffer->bytes.size()) {
@@ -145,7 +149,8 @@ Result<Unpacked> unpack(const ByteSource& source, base::Fd root, const UnpackOpt
   BufferPool pool(buffer_count, buffer_bytes);
   DigestWorker digest;
   FileWorker files(root, options);
-  auto pumped = pump(input, pool, done, options.limits.bytes_max, [&](const BufferPtr& buffer) {
+  const bool same_digest = options.input_algorithm == "sha256";
+  auto pumped = pump(input, same_digest, pool, done, options.limits.bytes_max, [&](const BufferPtr& buffer) {
     digest.channel.push(buffer);
     return files.channel.push(buffer);
   });
@@ -156,7 +161,7 @@ Result<Unpacked> unpack(const ByteSource& source, base::Fd root, const UnpackOpt
   TRY(std::move(files.result));
   if (done.tar_bytes == 0) return base::make_error(base::ErrorKind::invalid, "the archive is empty");
   done.diff_id = digest.digest;
-  done.input_digest = input.digest();
+  done.input_digest = same_digest && done.compression == Compression::none ? done.diff_id : input.digest();
   done.input_bytes = input.bytes();
   done.content_bytes = files.extractor().content_bytes();
   done.entries = files.extractor().entries();
@@ -168,7 +173,7 @@ Result<Unpacked> digest_archive(const ByteSource& source) {
   MeasuredSource input(source);
   BufferPool pool(4, buffer_bytes);
   DigestWorker digest;
-  TRY(pump(input, pool, done, UnpackLimits{}.bytes_max, [&](const BufferPtr& buffer) { return digest.channel.push(buffer); }));
+  TRY(pump(input, false, pool, done, UnpackLimits{}.bytes_max, [&](const BufferPtr& buffer) { return digest.channel.push(buffer); }));
   digest.join();
   done.diff_id = digest.digest;
   done.input_digest = input.digest();

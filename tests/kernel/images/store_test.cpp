@@ -1,11 +1,13 @@
 // The image store on disk: names, removal, collection, archives.
 #include <catch2/catch.hpp>
 
+#include "base/process.h"
 #include "base/sys.h"
 #include "engine/api/paths.h"
 #include "engine/images/image_store.h"
 #include "engine/images/usage.h"
 #include "engine/registry/archive.h"
+#include "engine/registry/gzip_writer.h"
 #include "tests/kernel/images/registry_fixture.h"
 
 using namespace engine;
@@ -240,6 +242,55 @@ TEST_CASE("an old docker-archive with linked layers is loaded", "[archive]") {
   CHECK(ImageStore(store).resolve("old:1")->layer_dirs.size() == 2);
 }
 
+TEST_CASE("an archive is the same image from a file, from its middle, compressed, and through a pipe", "[archive]") {
+  NEEDS_ROOT();
+  fixture::State state;
+  auto store = fixture::open_store();
+  const auto layer = fixture::layer("a", std::string(3'000'000, 'x'));
+  const auto config = R"({"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[")" + images::sha256_digest(layer) + "\"]}}";
+  const auto archive = support::tar_archive({{.name = "./l.tar", .content = layer}, {.name = "./c.json", .content = config},
+                                             {.name = "./manifest.json", .content = R"([{"Config":"c.json","RepoTags":["i:1"],"Layers":["l.tar"]}])"}});
+  state.dir.write("plain.tar", archive);
+  state.dir.write("behind", "0123456789" + archive);
+  std::string packed;
+  registry::GzipWriter gzip([&](std::span<const char> bytes) {
+    packed.append(bytes.data(), bytes.size());
+    return base::Result<>();
+  });
+  REQUIRE(gzip.write(archive));
+  REQUIRE(gzip.finish());
+  state.dir.write("packed.tar", packed);
+  const auto here = "cd " + state.dir.path().string() + "; ";
+  for (const char* words : {"cat <plain.tar", "cat <packed.tar", "exec 0<behind; dd bs=10 count=1 status=none >/dev/null; cat"}) {
+    INFO(words);
+    auto pipe = base::sys::pipe();
+    REQUIRE(pipe);
+    base::SpawnOptions options;
+    options.program = "/bin/sh";
+    options.arguments = {"sh", "-c", here + words};
+    options.fds = {{pipe->second.borrow(), 1}};
+    auto child = base::ChildProcess::spawn(options);
+    REQUIRE(child);
+    pipe->second.reset();
+    const auto loaded = registry::load(store, pipe->first.borrow(), {});
+    REQUIRE(loaded);
+    CHECK((*loaded)[0].references == std::vector<std::string>{"docker.io/library/i:1"});
+    CHECK(child->wait());
+    REQUIRE(ImageStore(store).remove("i:1", {}));
+  }
+  for (const auto& [name, from] : {std::pair("plain.tar", 0), {"packed.tar", 0}, {"behind", 10}}) {
+    INFO(name);
+    const auto file = base::sys::open(state.dir.path() / name, O_RDONLY);
+    REQUIRE(::lseek(file->number(), from, SEEK_SET) == from);
+    REQUIRE(registry::load(store, file->borrow(), {}));
+    const auto image = ImageStore(store).resolve("i:1");
+    REQUIRE(image);
+    CHECK(base::sys::read_file(image->layer_dirs[0] / "a")->size() == 3'000'000);
+    REQUIRE(ImageStore(store).remove("i:1", {}));
+  }
+  CHECK(std::filesystem::is_empty(paths::images() / "partial"));
+}
+
 TEST_CASE("an archive cannot name files outside itself", "[archive]") {
   NEEDS_ROOT();
   fixture::State state;
@@ -252,6 +303,12 @@ TEST_CASE("an archive cannot name files outside itself", "[archive]") {
   CHECK_FALSE(load({{.name = "manifest.json", .content = R"([{"Config":"../../../../../../etc/hostname","Layers":[]}])"}}));
   CHECK_FALSE(load({{.name = "c", .type = '2', .link = "/etc/os-release"}, {.name = "manifest.json", .content = R"([{"Config":"c","Layers":[]}])"}}));
   CHECK_FALSE(load({{.name = "index.json", .content = R"({"manifests":[{"digest":"sha256:../../x","size":1}]})"}}));
+  CHECK(load({{.name = "c", .type = '2', .link = "manifest.json"}, {.name = "manifest.json", .type = '2', .link = "c"}}).error().message.find("neither") !=
+        std::string::npos);
+  CHECK(load({{.name = "../manifest.json", .content = "[]"}}).error().kind == ErrorKind::invalid);
   CHECK(load({{.name = "nothing", .content = ""}}).error().message.find("neither a docker-archive nor an OCI layout") != std::string::npos);
+  const auto cut = state.dir.write("cut.tar", support::tar_archive({{.name = "layer", .content = std::string(100'000, 'x')}}).substr(0, 60'000));
+  auto input = base::sys::open(cut, O_RDONLY);
+  CHECK(registry::load(store, input->borrow(), {}).error().text() == "reading the archive: the archive ends inside a file");
   CHECK(ImageStore(store).list()->empty());
 }
