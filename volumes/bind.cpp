@@ -129,7 +129,7 @@ base::Result<base::UniqueFd> bind_beneath(base::Fd root, const std::filesystem::
   return finish(std::move(tree), options, propagation);
 }
 
-base::Result<base::UniqueFd> clone_from(pid_t pid, const std::filesystem::path& path) {
+base::Result<base::UniqueFd> clone_from(pid_t pid, const std::filesystem::path& path, bool recursive) {
   ASSIGN_OR_RETURN(const auto ns, base::sys::open("/proc/" + std::to_string(pid) + "/ns/mnt", O_RDONLY));
   ASSIGN_OR_RETURN(const auto root, base::sys::open("/proc/" + std::to_string(pid) + "/root", O_PATH | O_DIRECTORY));
   base::Result<base::UniqueFd> cloned = base::make_error(base::ErrorKind::internal, "not run");
@@ -140,8 +140,8 @@ base::Result<base::UniqueFd> clone_from(pid_t pid, const std::filesystem::path& 
       cloned = base::errno_error(errno, "entering the mount namespace of process " + std::to_string(pid));
       return;
     }
-    auto inside = base::sys::openat2(root.borrow(), path.relative_path(), O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-    cloned = inside ? clone_tree(inside->borrow(), {}, true) : std::move(inside).error();
+    auto inside = base::sys::openat2(root.borrow(), path.has_relative_path() ? path.relative_path() : ".", O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    cloned = inside ? clone_tree(inside->borrow(), {}, recursive) : std::move(inside).error();
   }).join();
   return cloned;
 }

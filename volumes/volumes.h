@@ -82,9 +82,9 @@ base::Result<base::UniqueFd> use(const Volume& volume, const UseOptions& options
 base::Result<> restrict(base::Fd mount, ReadOnly how);
 
 /// The mount at `path` in the mount namespace of process `pid`, cloned: what that process sees there can be shared with another container
-/// (its /dev/shm, a tmpfs volume). `path` is resolved inside the process's root. Uses a short-lived thread.
+/// (its /dev/shm, a tmpfs volume). `path` is resolved inside the process's root. `recursive`: with what is mounted below it. Uses a short-lived thread.
 /// Errors: not_found (process, path), invalid (no mount there).
-base::Result<base::UniqueFd> clone_from(pid_t pid, const std::filesystem::path& path);
+base::Result<base::UniqueFd> clone_from(pid_t pid, const std::filesystem::path& path, bool recursive = true);
 
 /// Fills an empty volume with what the image has at the mount point: files, links, hard links, owners, modes, times, xattrs. The
 /// volume's root takes owner and mode of the image's folder. Nothing happens (false) when `to` is not empty.

@@ -30,9 +30,9 @@ class Plain final : public ProgressWriter {
   void change(const Change& change) override {
     const std::string prefix = globals().dry_run ? " DRY-RUN MODE - " : "";
     // Objects are "Container x"; a bare name is an image or a service, which Docker Compose prints with one space.
-    const bool object = change.id.find(' ') != std::string::npos;
+    const bool object = change.id.find(' ') != std::string::npos && !change.sentence;
     std::string line = prefix + " " + change.id + (object || change.status == "Built" ? "  " : " ") + change.status;
-    if (!object && change.status != "Built") line += " " + change.detail;
+    if (!object && !change.sentence && change.status != "Built") line += " " + change.detail;
     err(line + "\n");
   }
 };
@@ -146,8 +146,8 @@ class Live final : public ProgressWriter {
 bool is_final(std::string_view status) {
   static constexpr std::string_view words[] = {"Created", "Started",  "Running", "Healthy", "Exited",   "Error",  "Recreated", "Stopped",
                                                "Removed", "Killed",   "Paused",  "Unpaused", "Pulled",  "Built",  "Pushed",    "Skipped",
-                                               "Warning", "Interrupted", "Resource is still in use", "Restarted"};
-  return std::find(std::begin(words), std::end(words), status) != std::end(words);
+                                               "Warning", "Interrupted", "Resource is still in use", "Restarted", "Copied", "Exported"};
+  return std::find(std::begin(words), std::end(words), status) != std::end(words) || status.starts_with("Committed");
 }
 
 Change to_change(const engine::Progress& progress) {

@@ -12,6 +12,7 @@ struct Change {
   std::string id;        ///< "Container demo-web-1", "web" (pull)
   std::string status;    ///< Docker Compose's word
   std::string detail;
+  bool sentence = false; ///< `id` says what is done: "demo-web-1 copy a to demo-web-1:/a"
 };
 
 class ProgressWriter {

@@ -42,8 +42,8 @@ Result<Running> launch(const std::filesystem::path& program, std::size_t index, 
   spawn.environment.emplace();
   for (char** entry = environ; *entry != nullptr; ++entry) spawn.environment->emplace_back(*entry);
   spawn.environment->push_back("COMPOSE_WORKER_OF=" + std::to_string(::getpid()));
-  spawn.fds.emplace_back(input.borrow(), 0);
-  spawn.fds.emplace_back(output.second.borrow(), 1);
+  spawn.fds.emplace_back(job.our_input ? base::Fd(STDIN_FILENO) : input.borrow(), 0);
+  spawn.fds.emplace_back(job.our_output ? base::Fd(STDOUT_FILENO) : output.second.borrow(), 1);
   spawn.fds.emplace_back(errors.second.borrow(), 2);
   ASSIGN_OR_RETURN(auto child, base::ChildProcess::spawn(spawn));
   return Running{.job = index, .child = std::move(child), .output = std::move(output.first), .errors = std::move(errors.first),

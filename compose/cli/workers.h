@@ -11,6 +11,7 @@ namespace compose::cli {
 struct Job {
   std::vector<std::string> arguments;                    ///< after the program's name
   std::string input;                                     ///< what it reads on standard input
+  bool our_input = false, our_output = false;            ///< it gets our own standard input or output instead (`cp -`, `export`)
   std::vector<std::size_t> after;                        ///< indexes of jobs that must have succeeded first
   std::function<void()> on_start;
   std::function<void(const std::string& line)> on_line;  ///< of its standard output, without the newline

@@ -11,6 +11,7 @@
 #include "base/sys.h"
 #include "engine/build/build.h"
 #include "engine/build/compose_file.h"
+#include "engine/files/cli.h"
 #include "engine/registry/cli.h"
 
 namespace {
@@ -36,6 +37,7 @@ int main(int count, char** words) {
     const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
     if (arguments[0] == "build") return engine::build::run_build(rest);
     if (arguments[0] == "compose-file") return engine::build::run_compose_file(rest);
+    if (const auto code = engine::files::run_command(arguments[0], rest)) return *code;
     if (const auto code = engine::registry::run_command(arguments[0], rest)) return *code;
   }
   (void)base::sys::write_all(base::Fd(2), engine::registry::command_usage());

@@ -1,5 +1,5 @@
 #pragma once
-// Dockerfile instructions applied to an image config, as `import --change` takes them. Private to the room.
+// Dockerfile instructions applied to an image config, as `import --change` and `commit --change` take them.
 #include <string>
 #include <vector>
 

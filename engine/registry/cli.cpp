@@ -328,12 +328,23 @@ std::optional<int> run_command(const std::string& verb, const std::vector<std::s
   for (const auto* table : {&verbs(), &remote_verbs()})
     if (const auto found = table->find(verb); found != table->end()) one = &found->second;
   if (one == nullptr) return std::nullopt;
-  const auto& row = *one;
+  return run_verb(*one, words);
+}
+
+namespace {
+constexpr std::array<std::string_view, 2> help_words{"--help", "-h"};
+}
+
+int run_verb(const Verb& row, const std::vector<std::string>& words) {
   const auto usage = [&](const Error& error) {
     (void)fail(error);
     (void)base::sys::write_all(base::Fd(2), "usage: compose-image " + row.usage + "\n");
     return 2;
   };
+  if (std::find_first_of(words.begin(), words.end(), help_words.begin(), help_words.end()) != words.end()) {
+    print_line("Usage:  compose-image " + row.usage);
+    return 0;
+  }
   const auto arguments = parse(words, row.values, row.flags);
   if (!arguments) return usage(arguments.error());
   const auto count = arguments->operands.size();

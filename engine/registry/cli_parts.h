@@ -1,5 +1,5 @@
 #pragma once
-// What the files of the command line share. Private to the room; heavy: included by cli*.cpp only.
+// What the files of the command line share, those of engine/files too. Heavy: included by cli*.cpp only.
 #include <functional>
 #include <map>
 #include <string>
@@ -43,6 +43,9 @@ struct Verb {
 void print_line(const std::string& line);
 /// "1.23MB"
 std::string size_text(std::int64_t bytes);
+
+/// Reads the words by the verb's table and runs its body. Returns the exit code; what went wrong was printed.
+int run_verb(const Verb& verb, const std::vector<std::string>& words);
 
 const std::map<std::string, Verb>& remote_verbs();
 Result<int> do_prune_cache(const Arguments& arguments);

@@ -88,6 +88,7 @@ Result<> Extractor::enter(const std::string& path) {
     if (fstatat(parent_.fd.number(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
       if (S_ISLNK(info.st_mode)) return hostile("the parent of an entry is a link to nowhere: '" + path + "'");
       opaque = is_whiteout(info);
+      TRY(check_kind(name, true));
       TRY(base::sys::wrap("replace " + path, unlinkat(parent_.fd.number(), name.c_str(), 0)));
     }
     TRY(base::sys::wrap("make directory " + path, mkdirat(parent_.fd.number(), name.c_str(), 0755)));
@@ -164,10 +165,19 @@ Result<> Extractor::remove_entry(Fd directory, const std::string& name) {
   return {};
 }
 
+Result<> Extractor::check_kind(const std::string& name, bool directory) const {
+  if (!options_.keep_kinds) return {};
+  struct stat info {};
+  if (fstatat(parent_.fd.number(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 || S_ISDIR(info.st_mode) == directory) return {};
+  return base::make_error(ErrorKind::exists, directory ? "cannot overwrite non-directory '" + name + "' with a directory"
+                                                       : "cannot overwrite directory '" + name + "' with a non-directory");
+}
+
 template <class Create>
 Result<> Extractor::replacing(const std::string& name, const std::string& what, Create create) {
   if (create() == 0) return {};
   if (errno == EEXIST) {
+    TRY(check_kind(name, false));
     TRY(remove_entry(parent_.fd.borrow(), name));  // duplicate entries: the last one wins
     if (create() == 0) return {};
   }
@@ -209,6 +219,7 @@ Result<> Extractor::directory(const TarEntry& entry, const std::string& path, co
       struct stat info {};
       TRY(base::sys::wrap("stat", fstatat(parent_.fd.number(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW)));
       if (!S_ISDIR(info.st_mode)) {
+        TRY(check_kind(name, true));
         opaque = is_whiteout(info);
         TRY(remove_entry(parent_.fd.borrow(), name));
         TRY(base::sys::wrap("make directory", mkdirat(parent_.fd.number(), name.c_str(), 0700)));

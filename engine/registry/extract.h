@@ -59,6 +59,8 @@ class Extractor {
   template <class Create>
   Result<> replacing(const std::string& name, const std::string& what, Create create);
   Result<> remove_entry(base::Fd directory, const std::string& name);
+  /// keep_kinds: whether something that is (or is not) a directory may take the place of what the parent has as `name`.
+  Result<> check_kind(const std::string& name, bool directory) const;
 
   base::Fd root_;
   const UnpackOptions& options_;

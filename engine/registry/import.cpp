@@ -1,14 +1,10 @@
 // A root file system becomes an image of one layer.
-#include <thread>
-
 #include "base/sys.h"
 #include "engine/images/image_store.h"
 #include "engine/registry/archive.h"
 #include "engine/registry/blobs.h"
 #include "engine/registry/changes.h"
-#include "engine/registry/channel.h"
-#include "engine/registry/pack.h"
-#include "engine/registry/unpack.h"
+#include "engine/registry/tar_pipe.h"
 
 namespace engine::registry {
 
@@ -85,51 +81,20 @@ Result<Loaded> import_directory(store::Store& store, const std::filesystem::path
   ASSIGN_OR_RETURN(const auto lease, ImageStore::lease());
   ASSIGN_OR_RETURN(const auto from, base::sys::open(source, O_RDONLY | O_DIRECTORY));
   ASSIGN_OR_RETURN(const auto folder, ImageStore::new_layer_dir());
-  // A tar between the two makes the copy and its digest agree by construction.
-  BufferPool pool(8, 512 * 1024);
-  Channel channel;
-  Result<Packed> packed = base::make_error(base::ErrorKind::internal, "not packed");
-  std::thread packer([&] {
-    packed = pack(from.borrow(), [&](std::string_view bytes) -> Result<> {
-      while (!bytes.empty()) {
-        auto buffer = pool.take();
-        buffer->used = std::min(bytes.size(), buffer->bytes.size());
-        std::copy_n(bytes.begin(), buffer->used, buffer->bytes.begin());
-        bytes.remove_prefix(buffer->used);
-        if (!channel.push(std::move(buffer))) return base::make_error(base::ErrorKind::cancelled, "given up");
-      }
-      return {};
-    }, {});
-    channel.close();
-  });
-  BufferPtr current;
-  std::size_t used = 0;
-  const ByteSource tar = [&](std::span<char> into) -> Result<std::size_t> {
-    if (current == nullptr || used == current->used) {
-      current = channel.pop();
-      used = 0;
-      if (current == nullptr) return std::size_t{0};
-    }
-    const auto count = std::min(into.size(), current->used - used);
-    std::copy_n(current->bytes.begin() + static_cast<std::ptrdiff_t>(used), count, into.begin());
-    used += count;
-    return count;
-  };
   auto loaded = [&]() -> Result<Loaded> {
     ASSIGN_OR_RETURN(const auto root, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
-    auto done = unpack(tar, root.borrow(), {});
-    current.reset();
-    channel.abandon();
-    packer.join();
-    if (!packed && packed.error().kind != base::ErrorKind::cancelled) return std::move(packed).error();
-    TRY(std::move(done));
-    return finish(store, folder, {.parent_chain_id = "", .diff_id = packed->diff_id, .size_bytes = packed->content_bytes}, options);
+    Packed packed;
+    const auto write = [&](const ByteSink& sink) -> Result<> {
+      ASSIGN_OR_RETURN(packed, pack(from.borrow(), sink, {}));
+      return {};
+    };
+    const auto read = [&](const ByteSource& tar) -> Result<> {
+      TRY(unpack(tar, root.borrow(), {}));
+      return {};
+    };
+    TRY(tar_pipe(write, read));
+    return finish(store, folder, {.parent_chain_id = "", .diff_id = packed.diff_id, .size_bytes = packed.content_bytes}, options);
   }();
-  if (packer.joinable()) {
-    current.reset();
-    channel.abandon();
-    packer.join();
-  }
   if (!loaded) (void)base::sys::remove_tree(folder);
   return loaded;
 }

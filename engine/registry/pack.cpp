@@ -77,8 +77,39 @@ class Packer {
       header.type = TarHeader::Type::directory;
       TRY(write_directory(folder, std::move(header)));
     }
-    if (is_opaque(folder)) TRY(writer_.header({.type = TarHeader::Type::file, .name = ".wh..wh..opq"}));
+    if (options_.layer && is_opaque(folder)) TRY(writer_.header({.type = TarHeader::Type::file, .name = ".wh..wh..opq"}));
     return directory(folder, "", 0);
+  }
+
+  Result<> entry(Fd folder, const std::string& name, const std::string& path, int depth) {
+    struct stat info {};
+    TRY(base::sys::wrap("stat " + path, fstatat(folder.number(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW)));
+    if (options_.layer && is_whiteout(info)) {
+      const auto slash = path.rfind('/');
+      const auto parent = slash == std::string::npos ? "" : path.substr(0, slash + 1);
+      // A whiteout has no owner and no time of its own: unpacking keeps none.
+      return writer_.header({.name = parent + ".wh." + name});
+    }
+    if (S_ISSOCK(info.st_mode)) return {};
+    if (S_ISDIR(info.st_mode)) {
+      ASSIGN_OR_RETURN(const auto inner, base::sys::openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+      auto header = header_of(info, path + "/");
+      header.type = TarHeader::Type::directory;
+      TRY(write_directory(inner.borrow(), std::move(header)));
+      if (options_.layer && is_opaque(inner.borrow())) TRY(writer_.header({.type = TarHeader::Type::file, .name = path + "/.wh..wh..opq"}));
+      return directory(inner.borrow(), path, depth + 1);
+    }
+    auto header = header_of(info, path);
+    if (info.st_nlink > 1) {
+      const auto [first, fresh] = links_.try_emplace({info.st_dev, info.st_ino}, path);
+      if (!fresh) {
+        header.type = TarHeader::Type::hard_link;
+        header.link = first->second;
+        return writer_.header(header);
+      }
+    }
+    if (S_ISREG(info.st_mode)) return file(folder, name, std::move(header), info.st_size);
+    return special(folder, name, std::move(header), info);
   }
 
   [[nodiscard]] std::int64_t content_bytes() const { return content_bytes_; }
@@ -113,37 +144,6 @@ class Packer {
     ASSIGN_OR_RETURN(header.xattrs, read_xattrs([&](char* at, std::size_t size) { return flistxattr(fd, at, size); },
                                                 [&](const char* name, char* at, std::size_t size) { return fgetxattr(fd, name, at, size); }));
     return writer_.header(header);
-  }
-
-  Result<> entry(Fd folder, const std::string& name, const std::string& path, int depth) {
-    struct stat info {};
-    TRY(base::sys::wrap("stat " + path, fstatat(folder.number(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW)));
-    if (is_whiteout(info)) {
-      const auto slash = path.rfind('/');
-      const auto parent = slash == std::string::npos ? "" : path.substr(0, slash + 1);
-      // A whiteout has no owner and no time of its own: unpacking keeps none.
-      return writer_.header({.name = parent + ".wh." + name});
-    }
-    if (S_ISSOCK(info.st_mode)) return {};
-    if (S_ISDIR(info.st_mode)) {
-      ASSIGN_OR_RETURN(const auto inner, base::sys::openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-      auto header = header_of(info, path + "/");
-      header.type = TarHeader::Type::directory;
-      TRY(write_directory(inner.borrow(), std::move(header)));
-      if (is_opaque(inner.borrow())) TRY(writer_.header({.type = TarHeader::Type::file, .name = path + "/.wh..wh..opq"}));
-      return directory(inner.borrow(), path, depth + 1);
-    }
-    auto header = header_of(info, path);
-    if (info.st_nlink > 1) {
-      const auto [first, fresh] = links_.try_emplace({info.st_dev, info.st_ino}, path);
-      if (!fresh) {
-        header.type = TarHeader::Type::hard_link;
-        header.link = first->second;
-        return writer_.header(header);
-      }
-    }
-    if (S_ISREG(info.st_mode)) return file(folder, name, std::move(header), info.st_size);
-    return special(folder, name, std::move(header), info);
   }
 
   Result<> special(Fd folder, const std::string& name, TarHeader header, const struct stat& info) {
@@ -193,7 +193,9 @@ class Packer {
 
 }  // namespace
 
-Result<Packed> pack(Fd directory, const ByteSink& sink, const PackOptions& options) {
+namespace {
+
+Result<Packed> run(const ByteSink& sink, const PackOptions& options, const std::function<Result<>(Packer&)>& walk) {
   Hasher tar_hash, blob_hash;
   Packed packed;
   GzipWriter gzip([&](std::span<const char> bytes) -> Result<> {
@@ -208,7 +210,7 @@ Result<Packed> pack(Fd directory, const ByteSink& sink, const PackOptions& optio
     return sink ? sink({bytes.data(), bytes.size()}) : Result<>();
   });
   Packer packer(writer, options);
-  TRY(packer.root(directory));
+  TRY(walk(packer));
   TRY(writer.finish());
   if (options.gzip) {
     TRY(gzip.finish());
@@ -217,6 +219,16 @@ Result<Packed> pack(Fd directory, const ByteSink& sink, const PackOptions& optio
   packed.diff_id = tar_hash.finish();
   packed.content_bytes = packer.content_bytes();
   return packed;
+}
+
+}  // namespace
+
+Result<Packed> pack(Fd directory, const ByteSink& sink, const PackOptions& options) {
+  return run(sink, options, [&](Packer& packer) { return packer.root(directory); });
+}
+
+Result<Packed> pack_entry(Fd directory, const std::string& name, const std::string& as, const ByteSink& sink, const PackOptions& options) {
+  return run(sink, options, [&](Packer& packer) { return packer.entry(directory, name, as, 0); });
 }
 
 }  // namespace engine::registry
