@@ -342,7 +342,7 @@ int run_verb(const Verb& row, const std::vector<std::string>& words) {
     return 2;
   };
   if (std::find_first_of(words.begin(), words.end(), help_words.begin(), help_words.end()) != words.end()) {
-    print_line("Usage:  compose-image " + row.usage);
+    print_line("Usage:  compose image " + row.usage);
     return 0;
   }
   const auto arguments = parse(words, row.values, row.flags);

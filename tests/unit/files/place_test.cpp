@@ -80,7 +80,7 @@ TEST_CASE("a source is called by its own name and links are followed on request"
   CHECK(source(tree, "/to-dir") == "to-dir as to-dir");
   CHECK(source(tree, "/to-dir/") == "dir as to-dir (folder)");
   CHECK(source(tree, "/to-dir/file") == "file as file");
-  CHECK(source(tree, "/dir/sub/two-hops", true) == "Could not find the file /dir/to-file in container ID");
+  CHECK(source(tree, "/dir/sub/two-hops", true) == "Could not find the file /dir/sub/../to-file in container ID");
   CHECK(source(tree, "/dir/file/") == "ID:/dir/file: not a directory");
   CHECK(source(tree, "/none") == "Could not find the file /none in container ID");
   CHECK(source(tree, "/dangling", true) == "Could not find the file /nowhere in container ID");
