@@ -67,6 +67,8 @@ base::Result<Journal> Journal::open(const std::filesystem::path& path) {
   } else if (status.st_size != static_cast<off_t>(file_bytes)) {
     return base::make_error(base::ErrorKind::invalid, path.string() + " is no log journal of this version");
   }
+  // Writing to a mapped page for which there is no room is SIGBUS; so is every write below to a page no system call made.
+  TRY(base::sys::wrap("make room in " + path.string(), ::fallocate(fd, 0, 0, page_bytes)));
   void* mapped = ::mmap(nullptr, file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (mapped == MAP_FAILED) return base::errno_error(errno, "mmap " + path.string());
   journal.page_ = static_cast<Page*>(mapped);
@@ -141,16 +143,18 @@ base::Result<std::size_t> Journal::fill(Stream stream, base::Fd fifo) {
   return static_cast<std::size_t>(moved);
 }
 
-std::size_t Journal::fill(Stream stream, std::string_view bytes) {
+base::Result<std::size_t> Journal::fill(Stream stream, std::string_view bytes) {
   give_back(stream);
   auto& slot = page_->streams[static_cast<std::size_t>(stream)].now();
   const loff_t in = slot.in;
   const auto used = static_cast<std::size_t>(in - static_cast<loff_t>(base_of(stream)));
   const auto count = std::min(buffer_bytes - used, bytes.size());
-  std::memcpy(buffers_ + in, bytes.data(), count);
+  if (count == 0) return count;
+  const auto written = ::pwrite(file_.number(), bytes.data(), count, in);
+  if (written < 0) return base::errno_error(errno, "write to the log journal");
   in_order();
-  slot.in = in + static_cast<loff_t>(count);
-  return count;
+  slot.in = in + written;
+  return static_cast<std::size_t>(written);
 }
 
 std::string_view Journal::pending(Stream stream) const {

@@ -45,7 +45,7 @@ class Journal {
   /// Moves what `fifo` holds now, as far as it fits. Never blocks. Returns the bytes moved; 0 = nothing there (or every writer closed).
   base::Result<std::size_t> fill(Stream stream, base::Fd fifo);
   /// The same for bytes in memory; copies what fits and returns how much.
-  std::size_t fill(Stream stream, std::string_view bytes);
+  base::Result<std::size_t> fill(Stream stream, std::string_view bytes);
   /// Bytes taken in and not yet committed.
   [[nodiscard]] std::string_view pending(Stream stream) const;
   [[nodiscard]] std::uint64_t position(Stream stream) const;  ///< offset of pending()'s first byte

@@ -102,7 +102,8 @@ base::Result<std::string_view> LogWriter::pump(Stream stream, base::Fd fifo) {
 base::Result<> LogWriter::append(Stream stream, std::string_view bytes) {
   TRY(write_pending(stream, false));
   while (!bytes.empty()) {
-    bytes.remove_prefix(journal_.fill(stream, bytes));
+    ASSIGN_OR_RETURN(const auto taken, journal_.fill(stream, bytes));
+    bytes.remove_prefix(taken);
     TRY(write_pending(stream, false));
   }
   return {};

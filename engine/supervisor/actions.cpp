@@ -28,16 +28,32 @@ Task<Result<>> Project::create(ContainerSpec spec) {
   if (!inserted && inserted.error().kind == ErrorKind::exists) {
     auto other = store_.container_by_name(name);
     const std::string owner = other && *other ? " by project " + (**other).project : "";
-    auto undo_work = on_worker([&backend = backend_, record = *made, spec] { return backend.remove(record, spec, true); });
-    auto undone = co_await std::move(undo_work);
-    if (!undone) base::log::warning("supervisor", name + ": " + undone.error().text());
-    co_return make_error(ErrorKind::exists, "the container name " + name + " is already in use" + owner);
+    inserted = make_error(ErrorKind::exists, "the container name " + name + " is already in use" + owner);
   }
-  if (!inserted) co_return inserted;
+  if (!inserted) {
+    co_await unmake(*std::move(made), std::move(spec), {});
+    co_return inserted;
+  }
   auto container = std::make_shared<Container>(io_, *std::move(made), std::move(spec));
   containers_[name] = container;
   announce(*container, "create");
   co_return Result<>();
+}
+
+/// Takes back what was made for a container that got no record, but not what the container it was to replace owns.
+Task<> Project::unmake(store::ContainerRecord record, ContainerSpec spec, std::string kept_volumes_json) {
+  using Volumes = std::map<std::string, std::string>;
+  auto volumes = from_json<Volumes>(record.volumes_json);
+  const auto kept = kept_volumes_json.empty() ? Result<Volumes>(Volumes{}) : from_json<Volumes>(kept_volumes_json);
+  if (volumes && kept) {
+    std::erase_if(*volumes, [&](const auto& volume) {
+      return std::any_of(kept->begin(), kept->end(), [&](const auto& one) { return one.second == volume.second; });
+    });
+    record.volumes_json = to_json(*volumes);
+    auto work = on_worker([&backend = backend_, record, spec] { return backend.remove(record, spec, true); });
+    auto undone = co_await std::move(work);
+    if (!undone) base::log::warning("supervisor", record.name + ": " + undone.error().text());
+  }
 }
 
 Task<Result<>> Project::recreate(action::RecreateContainer action) {
@@ -76,7 +92,10 @@ Task<Result<>> Project::recreate(action::RecreateContainer action) {
     return transaction.commit();
   };
   auto swapped = swap();
-  if (!swapped) co_return swapped;
+  if (!swapped) {
+    co_await unmake(*std::move(made), std::move(action.spec), before->record.volumes_json);
+    co_return swapped;
+  }
   containers_.erase(before->record.name);
   before->record.name = before->record.id.substr(0, 12) + "_" + name;
   containers_[before->record.name] = before;

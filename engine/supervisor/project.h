@@ -102,6 +102,7 @@ class Project {
   // Actions (actions.cpp, stop.cpp). Each takes the container's hold itself.
   Task<Result<>> create(ContainerSpec spec);
   Task<Result<>> recreate(action::RecreateContainer action);
+  Task<> unmake(store::ContainerRecord record, ContainerSpec spec, std::string kept_volumes_json);
   Task<Result<>> start(std::string name);
   Task<Result<>> start_held(ContainerPtr container);
   Task<Result<>> stop(std::string name, std::optional<Nanoseconds> timeout);

@@ -229,7 +229,7 @@ Result<store::ContainerRecord> RealBackend::make(const ContainerSpec& spec, cons
       TRY(create_volume(anonymous));
     }
     record.volumes_json = to_json(volumes);
-    return base::sys::make_directories(paths::container(record.id), 0711);
+    return {};
   };
   if (auto taken = take_volumes(); !taken) {
     for (const auto& name : made) {

@@ -1,6 +1,7 @@
 #include "engine/supervisor/runtime_call.h"
 
 #include <linux/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -44,19 +45,27 @@ base::Result<> Runtime::run(const RuntimeCall& call) const {
   base::SpawnOptions options;
   options.program = program_;
   options.arguments = {"compose-runtime", "--root", root_};
+  // Its words are taken from memory: what failed may be that no file can be written.
+  base::UniqueFd words;
+  std::string words_path;
   if (!call.log.empty()) {
-    (void)::unlink(call.log.c_str());
-    options.arguments.insert(options.arguments.end(), {"--log", call.log, "--log-format", "json"});
+    ASSIGN_OR_RETURN(words, base::sys::memfd_create("runtime.log", 0));
+    words_path = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(words.number());
+    options.arguments.insert(options.arguments.end(), {"--log", words_path, "--log-format", "json"});
   }
   options.arguments.insert(options.arguments.end(), call.words.begin(), call.words.end());
   options.fds = call.fds;
   options.working_dir = "/";
   ASSIGN_OR_RETURN(auto child, base::ChildProcess::spawn(options));
   ASSIGN_OR_RETURN(const auto status, child.wait(std::chrono::milliseconds(call.limit)));
+  std::string log;
+  struct stat info {};
+  if (words.valid() && ::fstat(words.number(), &info) == 0 && info.st_size > 0) {
+    if (auto said = base::sys::read_file(words_path)) log = *std::move(said);
+    (void)base::sys::write_file(call.log, log);  // for people
+  }
   if (status.code == 0) return {};
-  std::string text;
-  if (!call.log.empty())
-    if (const auto log = base::sys::read_file(call.log)) text = last_runtime_error(*log);
+  auto text = last_runtime_error(log);
   if (text.empty()) text = "compose-runtime " + call.words.front() + " ended with status " + std::to_string(status.code);
   const auto kind = status.code == 127   ? base::ErrorKind::not_found
                     : status.code == 126 ? base::ErrorKind::permission
