@@ -33,6 +33,7 @@ class ProgramFiles final : public load::FileReader {
   Result<std::string> read(const std::string& path) const override { return files_->read(path); }
   bool exists(const std::string& path) const override { return files_->exists(path); }
   bool is_directory(const std::string& path) const override { return files_->is_directory(path); }
+  std::optional<std::string> link_target(const std::string& path) const override { return files_->link_target(path); }
   Result<std::string> fetch(const std::string& reference) const override {
     const auto known = fetched_.find(reference);
     if (known != fetched_.end()) return known->second;

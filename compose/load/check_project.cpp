@@ -114,14 +114,10 @@ class ProjectChecks {
     for (std::size_t i = 0; i < service.volumes.size(); ++i) {
       const auto& mount = service.volumes[i];
       const std::string path = at_ + ".volumes[" + std::to_string(i) + "]";
-      if (mount.target.empty()) report(path, "has no target");
       if (const auto other = taken.find(mount.target); other != taken.end())
         report(path, "'" + mount.target + "' is already mounted by " + other->second);
       if (mount.type == "volume" && !mount.source.empty()) defined(mount.source, project_.volumes, "volume", path);
     }
-    for (std::size_t i = 0; i < service.devices.size(); ++i)
-      if (service.devices[i].target.empty() && !service.devices[i].source.empty())
-        report(at_ + ".devices[" + std::to_string(i) + "]", "has no target");
   }
 
   void files(const Service& service) {

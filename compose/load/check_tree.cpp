@@ -2,6 +2,7 @@
 
 #include "compose/load/checks.h"
 #include "compose/load/merge.h"
+#include "compose/load/units.h"
 
 namespace compose::load {
 namespace {
@@ -48,12 +49,14 @@ class TreeChecks {
       list.append(list.empty() ? "" : ", ").append(kind);
     }
     if (count > 1) context_.error(node.at, path, "only one of " + list + " may be given");
-    if (count == 0 && !is_true(node.find("external")) && node.find("driver") == nullptr)
+    if (count == 0 && node.find("external") == nullptr && node.find("driver") == nullptr)
       context_.error(node.at, path, "one of " + list + " must be given");
   }
 
   void check_service(const Node& service, const Path& path) {
     if (const Node* ports = service.find("ports")) check_ports(*ports, Path(path, "ports"));
+    check_targets(service.find("volumes"), Path(path, "volumes"));
+    check_targets(service.find("devices"), Path(path, "devices"));
     if (const Node* gpus = service.find("gpus")) check_devices(*gpus, Path(path, "gpus"));
     if (const Node* deploy = service.find("deploy")) {
       const Path at_deploy(path, "deploy");
@@ -70,8 +73,17 @@ class TreeChecks {
   }
 
   void not_negative(const Node* node, const Path& path) {
-    if (node != nullptr && node->kind == Kind::integer && node->integer < 0)
+    if (node == nullptr) return;
+    if ((node->kind == Kind::integer && node->integer < 0) || (node->kind == Kind::real && truncate(node->number) < 0))
       context_.error(node->at, path, scalar_text(*node) + " is negative");
+  }
+
+  /// Mounts and devices are told apart by their target: it must be written, though it may be "".
+  void check_targets(const Node* list, const Path& path) {
+    if (list == nullptr) return;
+    for (std::size_t i = 0; i < list->items.size(); ++i)
+      if (list->items[i].is_mapping() && list->items[i].find("target") == nullptr)
+        context_.error(list->items[i].at, Path(path, i), "has no target");
   }
 
   void check_ports(const Node& ports, const Path& path) {

@@ -147,9 +147,11 @@ bool has_endless(const Node& node) {
 }  // namespace
 
 std::string json_obstacle(const model::Project& project) {
-  // Elsewhere a number has a type that excludes them; x-… below the top level is not printed as JSON.
+  // Elsewhere but for cpus a number has a type that excludes them; x-… below the top level is not printed as JSON.
   for (const Entry& entry : project.tree->entries)
     if (is_extension(entry.key) && has_endless(entry.value)) return entry.key + " holds a number that JSON cannot write";
+  for (const auto& [name, service] : project.services)
+    if (!std::isfinite(service.cpus)) return "services." + name + ".cpus is a number that JSON cannot write";
   return "";
 }
 

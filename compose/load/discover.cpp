@@ -136,13 +136,11 @@ class Discovery {
       if (!files_.exists(path)) return plain_error("couldn't find env file: " + path);
       return plain_error(files_.is_directory(path) ? path + " is a directory" : read_failure(text.error()));
     }
-    const Lookup lookup = [&](std::string_view name) -> std::optional<std::string> {
-      const std::string key(name);
-      if (const auto found = environment_.find(key); found != environment_.end()) return found->second;
-      const auto found = from_files_.find(key);
-      return found == from_files_.end() ? std::nullopt : std::optional(found->second);
+    const Lookup names = [&](std::string_view name) -> std::optional<std::string> {
+      const auto found = environment_.find(std::string(name));
+      return found == environment_.end() ? std::nullopt : std::optional(found->second);
     };
-    const DotEnv parsed = parse_dotenv(*text, lookup);
+    const DotEnv parsed = parse_dotenv(*text, names, from_files_);
     for (const std::string& unset : parsed.unset)
       warn("The \"" + unset + "\" variable is not set. Defaulting to a blank string.");
     if (!parsed.error.empty()) {
@@ -159,8 +157,13 @@ class Discovery {
     if (list.empty()) return;
     std::string separator = variable("COMPOSE_PATH_SEPARATOR");
     if (separator.empty()) separator = ":";
-    for (const std::string& path : split(list, separator))
+    // An empty name is the current directory, which then cannot be read: as Docker Compose has it.
+    for (std::size_t i = 0; i <= list.size();) {
+      const auto end = std::min(list.find(separator, i), list.size());
+      const std::string path = list.substr(i, end - i);
       paths_.push_back(path == "-" || is_remote(path) ? path : absolute_path(line_.current_dir, path));
+      i = end + separator.size();
+    }
   }
 
   template <std::size_t N>

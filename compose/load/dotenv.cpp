@@ -1,7 +1,6 @@
 #include "compose/load/dotenv.h"
 
 #include <algorithm>
-#include <map>
 
 namespace compose::load {
 namespace {
@@ -65,7 +64,8 @@ std::string expand_escapes(std::string_view text) {
 
 class Parser {
  public:
-  Parser(std::string_view text, const Lookup& lookup) : rest_(text), lookup_(lookup) {}
+  Parser(std::string_view text, const Lookup& lookup, const model::StringMap& earlier)
+      : rest_(text), lookup_(lookup), known_(earlier) {}
 
   DotEnv run() {
     while (result_.error.empty() && next_statement()) statement();
@@ -105,15 +105,12 @@ class Parser {
       ++i;
     }
     const bool inherited = i < rest_.size() && rest_[i] == '\n';
-    // A name at the very end of the file, without a line end, has no separator at all and names nothing.
+    // A name at the very end of the file, without a line end, is the value of a variable without a name: Docker Compose
+    // looks for the separator only.
     const bool at_end = i == rest_.size();
     const std::string key(at_end ? std::string_view() : trim_right(rest_.substr(0, i)));
     if (key.find(' ') != std::string::npos) return fail("a variable name cannot contain a space");
-    if (at_end) {
-      last_name();
-      return;
-    }
-    rest_.remove_prefix(i + 1);
+    if (!at_end) rest_.remove_prefix(i + 1);
     while (!rest_.empty() && is_space(rest_.front())) rest_.remove_prefix(1);
     if (inherited) {
       ++line_;
@@ -121,13 +118,6 @@ class Parser {
       return;
     }
     value_of(key);
-  }
-
-  void last_name() {
-    const std::string name(trim_right(rest_));
-    if (name.find(' ') != std::string::npos) return fail("a variable name cannot contain a space");
-    if (const auto value = lookup_(name)) set(name, *value);
-    rest_ = {};
   }
 
   void value_of(const std::string& key) {
@@ -189,7 +179,7 @@ class Parser {
   std::string_view rest_;
   const Lookup& lookup_;
   DotEnv result_;
-  std::map<std::string, std::string> known_;
+  model::StringMap known_;
   std::uint32_t line_ = 1, statement_line_ = 1;
 };
 
@@ -204,9 +194,9 @@ std::string plain_newlines(std::string_view text) {
 
 }  // namespace
 
-DotEnv parse_dotenv(std::string_view text, const Lookup& lookup) {
+DotEnv parse_dotenv(std::string_view text, const Lookup& lookup, const model::StringMap& earlier) {
   const std::string plain = plain_newlines(text);
-  return Parser(plain, lookup).run();
+  return Parser(plain, lookup, earlier).run();
 }
 
 DotEnv parse_raw_env(std::string_view text, const Lookup& lookup) {

@@ -38,20 +38,23 @@ class ServiceFiles {
       return value == nullptr || value->is_null() ? std::nullopt : std::optional(value->text);
     };
     std::map<std::string, Node> joined;
+    model::StringMap earlier;
     for (std::size_t i = 0; i < files->items.size(); ++i) {
       const Node& file = files->items[i];
       const Node *path = file.find("path"), *required = file.find("required"), *format = file.find("format");
       if (path == nullptr || !path->is_string()) continue;
       const Position at = path->at.known() ? path->at : file.at;
-      const bool needed = enabled && (required == nullptr || scalar_text(*required) != "false");
+      const bool needed = required == nullptr || scalar_text(*required) != "false";
       const std::string where = "services." + name + ".env_file[" + std::to_string(i) + "]";
       const bool raw_format = format != nullptr && format->text == "raw";
       if (format != nullptr && !raw_format && !format->text.empty()) {
-        context_.error(format->at, where, "'" + format->text + "' is not a format: raw or none");
+        if (enabled) context_.error(format->at, where, "'" + format->text + "' is not a format: raw or none");
         continue;
       }
-      for (auto& [key, value] : read(path->text, at, where, needed, raw_format, lookup))
+      for (auto& [key, value] : read({path->text, at, where, enabled, needed, raw_format}, lookup, earlier)) {
+        earlier.insert_or_assign(key, value);
         joined.insert_or_assign(key, Node::make_string(std::move(value), at));
+      }
     }
     // A name without a value hides a value from a file: it stays unset.
     for (const Entry& entry : variables.entries) joined.insert_or_assign(entry.key, entry.value);
@@ -69,7 +72,7 @@ class ServiceFiles {
     for (std::size_t i = 0; i < files->items.size(); ++i) {
       const Node& file = files->items[i];
       const std::string where = "services." + name + ".label_file[" + std::to_string(i) + "]";
-      for (auto& [key, value] : read(file.text, file.at, where, enabled, false, lookup))
+      for (auto& [key, value] : read({file.text, file.at, where, enabled, true, false}, lookup, {}))
         joined.insert_or_assign(key, Node::make_string(std::move(value), file.at));
     }
     if (const Node* own = typed.find("labels"))
@@ -83,16 +86,27 @@ class ServiceFiles {
     return found == context_.options.environment.end() ? std::nullopt : std::optional(found->second);
   }
 
-  std::vector<std::pair<std::string, std::string>> read(const std::string& path, Position at, const std::string& where,
-                                                        bool needed, bool raw_format, const Lookup& lookup) {
+  /// One file of a service and where it is asked for. What is wrong with the files of a service that is not enabled
+  /// stops nobody.
+  struct Wanted {
+    const std::string& path;
+    Position at;
+    const std::string& where;
+    bool enabled, needed, raw_format;
+  };
+
+  std::vector<std::pair<std::string, std::string>> read(const Wanted& wanted, const Lookup& lookup,
+                                                        const model::StringMap& earlier) {
+    const auto& [path, at, where, enabled, needed, raw_format] = wanted;
     const auto text = context_.files.read(path);
     if (!text) {
-      if (needed) context_.error(at, where, "cannot read " + path + ": " + reason(text.error()));
+      if (enabled && (needed || context_.files.exists(path))) context_.error(at, where, "cannot read " + path + ": " + reason(text.error()));
       return {};
     }
-    DotEnv parsed = raw_format ? parse_raw_env(*text, lookup) : parse_dotenv(*text, lookup);
+    DotEnv parsed = raw_format ? parse_raw_env(*text, lookup) : parse_dotenv(*text, lookup, earlier);
+    if (!enabled && !parsed.error.empty()) return {};
     for (const std::string& unset : parsed.unset)
-      context_.warn(at, "The \"" + unset + "\" variable is not set. Defaulting to a blank string.");
+      if (enabled) context_.warn(at, "The \"" + unset + "\" variable is not set. Defaulting to a blank string.");
     if (!parsed.error.empty()) {
       const auto number = static_cast<std::uint32_t>(context_.sources.files.size());
       context_.sources.files.push_back({shown_path(path, context_.options.current_dir), *text});

@@ -116,7 +116,8 @@ class Extender {
 };
 
 Node* Session::services_of(const std::string& path, Position asked_at, const ModelSource& source) {
-  const auto known = extended_files_.find(path);
+  const std::string key = source.working_dir + ":" + path;
+  const auto known = extended_files_.find(key);
   if (known != extended_files_.end()) return known->second.find("services");
   Node model = Node::make_mapping();
   const std::size_t errors = context_.errors();
@@ -129,8 +130,8 @@ Node* Session::services_of(const std::string& path, Position asked_at, const Mod
   }
   if (context_.errors() == errors && model.find("services") == nullptr)
     context_.error(asked_at, std::string(), path + " has no services");
-  resolve_paths(context_, model, parent_of(path));
-  Node& kept = extended_files_[path] = std::move(model);
+  resolve_paths(context_, model, relative_path(source.working_dir, parent_of(path)));
+  Node& kept = extended_files_[key] = std::move(model);
   Node* services = kept.find("services");
   return services != nullptr && services->is_mapping() ? services : nullptr;
 }

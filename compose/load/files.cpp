@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 
 #include "base/unique_fd.h"
 
@@ -46,6 +47,12 @@ class SystemFiles final : public FileReader {
     struct stat info {};
     return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
   }
+  std::optional<std::string> link_target(const std::string& path) const override {
+    struct stat info {};
+    if (::lstat(path.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return std::nullopt;
+    const std::unique_ptr<char, decltype(&std::free)> target(::realpath(path.c_str(), nullptr), &std::free);
+    return target == nullptr ? std::nullopt : std::optional<std::string>(target.get());
+  }
 };
 
 class MemoryFiles final : public FileReader {
@@ -72,6 +79,8 @@ class MemoryFiles final : public FileReader {
 base::Result<std::string> FileReader::fetch(const std::string& reference) const {
   return base::make_error(base::ErrorKind::unsupported, "'" + reference + "' is remote, and remote files cannot be fetched here");
 }
+
+std::optional<std::string> FileReader::link_target(const std::string&) const { return std::nullopt; }
 
 bool is_remote(std::string_view reference) {
   for (const std::string_view scheme : {"oci://", "git://", "ssh://", "github.com/"})

@@ -6,13 +6,13 @@
 #include "compose/load/session.h"
 
 namespace compose::load {
-namespace {
-
 /// One `include` item in its long form.
-struct Include {
+struct Session::Include {
   std::vector<const Node*> paths, env_files;
   const Node* project_directory = nullptr;
 };
+
+namespace {
 
 void add_texts(const Node* node, std::vector<const Node*>& out) {
   if (node == nullptr) return;
@@ -25,10 +25,8 @@ void add_texts(const Node* node, std::vector<const Node*>& out) {
 void add_env_files(Context& context, const std::vector<std::string>& files, model::StringMap& environment) {
   model::StringMap loaded;
   const Lookup lookup = [&](std::string_view name) -> std::optional<std::string> {
-    const std::string key(name);
-    if (const auto found = environment.find(key); found != environment.end()) return found->second;
-    const auto found = loaded.find(key);
-    return found == loaded.end() ? std::nullopt : std::optional(found->second);
+    const auto found = environment.find(std::string(name));
+    return found == environment.end() ? std::nullopt : std::optional(found->second);
   };
   for (const std::string& file : files) {
     const auto text = context.files.read(file);
@@ -36,7 +34,7 @@ void add_env_files(Context& context, const std::vector<std::string>& files, mode
       context.plain_error(read_failure(text.error()));
       continue;
     }
-    const DotEnv parsed = parse_dotenv(*text, lookup);
+    const DotEnv parsed = parse_dotenv(*text, lookup, loaded);
     for (const std::string& name : parsed.unset)
       context.warn({}, "The \"" + name + "\" variable is not set. Defaulting to a blank string.");
     if (!parsed.error.empty()) {
@@ -76,6 +74,26 @@ void import(Context& context, Node included, Node& document) {
 
 }  // namespace
 
+void Session::place(const Include& include, const ModelSource& source, ModelSource& inner) const {
+  const std::string directory = include.project_directory == nullptr ? "" : scalar_text(*include.project_directory);
+  if (directory.starts_with('/')) {
+    inner.working_dir = inner.base = directory;
+  } else if (!directory.empty()) {
+    const std::string& current = context_.options.current_dir.empty() ? context_.options.working_dir : context_.options.current_dir;
+    inner.working_dir = absolute_path(current, absolute_path(source.base, directory));
+    // One that does not exist is taken for a file in the project directory, as Docker Compose does.
+    std::string found = absolute_path(source.working_dir, directory);
+    if (!context_.files.is_directory(found)) found = absolute_path(source.working_dir, parent_of(directory));
+    inner.base = relative_path(source.working_dir, found);
+  } else if (inner.files.empty()) {
+    inner.working_dir = source.working_dir;  // nothing is included
+    inner.base = ".";
+  } else {
+    inner.working_dir = parent_of(inner.files.front());
+    inner.base = is_remote(include.paths.front()->text) ? inner.working_dir : relative_path(source.working_dir, inner.working_dir);
+  }
+}
+
 void Session::include_one(const Node& item, const Path& at, Node& document, const ModelSource& source,
                           const std::vector<std::string>& including) {
   Include include;
@@ -85,10 +103,6 @@ void Session::include_one(const Node& item, const Path& at, Node& document, cons
     add_texts(item.find("path"), include.paths);
     add_texts(item.find("env_file"), include.env_files);
     include.project_directory = item.find("project_directory");
-  }
-  if (include.paths.empty()) {
-    context_.error(item.at, at, "'path' is missing");
-    return;
   }
   ModelSource inner;
   for (const Node* path : include.paths) {
@@ -102,12 +116,11 @@ void Session::include_one(const Node& item, const Path& at, Node& document, cons
       return;
     }
   }
-  inner.working_dir = parent_of(inner.files.front());
-  if (include.project_directory != nullptr && include.project_directory->is_string() && !include.project_directory->text.empty())
-    inner.working_dir = absolute_path(source.working_dir, expand_home(include.project_directory->text, source.environment));
+  place(include, source, inner);
+  const std::string& current = context_.options.current_dir.empty() ? context_.options.working_dir : context_.options.current_dir;
   std::vector<std::string> env_files;
   for (const Node* file : include.env_files)
-    if (file->text != "/dev/null") env_files.push_back(absolute_path(source.working_dir, file->text));
+    if (file->text != "/dev/null") env_files.push_back(absolute_path(current, absolute_path(source.base, file->text)));
   const std::string beside = absolute_path(inner.working_dir, ".env");
   if (include.env_files.empty() && context_.files.exists(beside) && !context_.files.is_directory(beside))
     env_files.push_back(beside);
@@ -115,6 +128,25 @@ void Session::include_one(const Node& item, const Path& at, Node& document, cons
   add_env_files(context_, env_files, inner.environment);
   import(context_, load_model(inner, including), document);
 }
+
+namespace {
+
+/// Whether the attributes of an item have the types they must have; reports it.
+bool readable(Context& context, const Node& item, const Path& at) {
+  const std::size_t errors = context.errors();
+  for (const std::string_view key : {"path", "env_file"}) {
+    const Node* list = item.find(key);
+    if (list == nullptr || list->is_null() || list->is_string()) continue;
+    const bool texts = list->is_sequence() && std::all_of(list->items.begin(), list->items.end(), [](const Node& n) { return n.is_string(); });
+    if (!texts) context.error(list->at, Path(at, key), "expected a string or a list of strings, found " + std::string(kind_name(list->kind)));
+  }
+  const Node* directory = item.find("project_directory");
+  if (directory != nullptr && !directory->is_scalar())
+    context.error(directory->at, Path(at, "project_directory"), "expected a string, found " + std::string(kind_name(directory->kind)));
+  return context.errors() == errors;
+}
+
+}  // namespace
 
 void Session::apply_include(Node& document, const std::string&, const ModelSource& source,
                             const std::vector<std::string>& including) {
@@ -133,18 +165,18 @@ void Session::apply_include(Node& document, const std::string&, const ModelSourc
   for (std::size_t i = 0; i < include.items.size(); ++i) {
     const Node& item = include.items[i];
     const Path at(here, i);
+    if (item.is_null()) continue;
     if (!item.is_string() && !item.is_mapping()) {
       context_.error(item.at, at, "expected a path or a mapping, found " + std::string(kind_name(item.kind)));
       continue;
     }
-    bool known = true;
+    // Docker Compose looks at none of the other keys: the schema does not reach in here.
     for (const Entry& entry : item.entries)
-      if (attribute(*row.item, entry.key) == nullptr) {
-        context_.error(entry.key_at, at, "unknown key '" + entry.key + "'",
-                       did_you_mean(entry.key, {"path", "env_file", "project_directory"}));
-        known = false;
-      }
-    if (known) include_one(item, at, document, source, including);
+      if (attribute(*row.item, entry.key) == nullptr)
+        context_.warn(entry.key_at, at.text() + ": unknown key `" + entry.key + "` is ignored");
+    if (!readable(context_, item, at)) continue;
+    if (item.find("path") == nullptr && !item.is_string()) context_.warn(item.at, at.text() + ": includes nothing: `path` is missing");
+    include_one(item, at, document, source, including);
   }
 }
 

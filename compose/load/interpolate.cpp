@@ -12,6 +12,7 @@ class Interpolation {
   Interpolation(Context& context, const Lookup& lookup) : context_(context), lookup_(lookup) {}
 
   void walk(Node& node, const Rule* rule, const Path& path) {
+    if (node.directive == Directive::reset) return;  // gone before Docker Compose looks at variables
     if (node.is_string()) {
       replace(node, path);
       if (rule != nullptr && rule->cast != Cast::none) cast(node, *rule, path);

@@ -30,7 +30,7 @@ std::string base_name(std::string_view path) {
 }
 
 /// The first choice there is: the option, the last file that says `name:`, the directory.
-std::string choose_name(Context& context, const Node* written) {
+std::string choose_name(Context& context, const Session::Name& file_name) {
   const LoadOptions& options = context.options;
   if (!options.project_name.empty()) {
     if (normalize_project_name(options.project_name) != options.project_name)
@@ -40,14 +40,14 @@ std::string choose_name(Context& context, const Node* written) {
     return options.project_name;
   }
   std::string name;
-  if (written != nullptr) {
+  if (const Node* written = file_name.written; written != nullptr) {
     const Lookup lookup = [&](std::string_view variable) -> std::optional<std::string> {
       const auto found = options.environment.find(std::string(variable));
       return found == options.environment.end() ? std::nullopt : std::optional(found->second);
     };
     const std::string text = options.interpolate ? substitute(written->text, lookup).text : written->text;
-    name = normalize_project_name(text);
-    if (name.empty()) {
+    name = options.normalize ? normalize_project_name(text) : text;
+    if (name.empty() && file_name.in_first_document) {
       context.error(written->at, std::string("name"), "'" + text + "' has no letter or digit a project name could be made of");
       return "";
     }
@@ -94,7 +94,7 @@ std::optional<Loaded> load_tree(Context& context) {
   Loaded loaded;
   loaded.name = choose_name(context, session.preload(options.files));
   if (context.failed()) return std::nullopt;
-  ModelSource source{options.files, options.working_dir, options.environment};
+  ModelSource source{options.files, options.working_dir, options.working_dir, options.environment};
   source.environment["COMPOSE_PROJECT_NAME"] = loaded.name;
   loaded.tree = session.load_model(source, {});
   if (!context.failed() && loaded.tree.entries.empty()) context.plain_error("empty compose file");

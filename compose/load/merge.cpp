@@ -163,23 +163,37 @@ void merge_hosts(Node& base, Node over) {
   }
 }
 
-/// Address pools with the same subnet are merged; otherwise the later file's replace the earlier's.
-void merge_pools(Context& context, Node& base, Node over, const Rule* rule, const Path& path) {
-  if (!base.is_sequence() || !over.is_sequence()) return merge_automatic(context, base, std::move(over), rule, path);
+/// Address pools, as Docker Compose joins them: for every pair of an earlier and a later pool, the later one is taken over
+/// when its subnet is another and is not listed yet; otherwise it is merged into the earlier one, which is then listed in
+/// the place of the pool that has its subnet.
+void merge_pools(Context& context, Node& base, const Node& over, const Rule* rule, const Path& path) {
+  if (!base.is_sequence() || !over.is_sequence()) return refuse(context, base, over, path);
   const Node none = Node::make_null();
   const auto subnet = [&](const Node& pool) -> const Node& {
     const Node* found = pool.find("subnet");
     return found == nullptr ? none : *found;
   };
-  for (std::size_t i = 0; i < over.items.size(); ++i) {
-    for (Node& mine : base.items) {
-      if (!same_value(subnet(mine), subnet(over.items[i])) || !mine.is_mapping()) continue;
-      merge_mappings(context, mine, std::move(over.items[i]), item_of(*rule), Path(path, i));
-      over.items[i] = std::move(mine);
-      break;
+  std::vector<const Node*> joined;  // into `base` and `over`: a pool that is merged later shows it where it is listed
+  const auto listed = [&](const Node& pool) {
+    return std::find_if(joined.begin(), joined.end(), [&](const Node* n) { return same_value(subnet(*n), subnet(pool)); });
+  };
+  for (Node& earlier : base.items) {
+    for (std::size_t i = 0; i < over.items.size(); ++i) {
+      const Node& later = over.items[i];
+      if (!same_value(subnet(later), subnet(earlier)) && listed(later) == joined.end()) {
+        joined.push_back(&later);
+        continue;
+      }
+      if (!earlier.is_mapping()) earlier = Node::make_mapping(later.at);
+      merge_mappings(context, earlier, later, item_of(*rule), Path(path, i));
+      const auto place = listed(earlier);
+      if (place == joined.end()) joined.push_back(&earlier);
+      else *place = &earlier;
     }
   }
-  base.items = std::move(over.items);
+  std::vector<Node> pools;
+  for (const Node* pool : joined) pools.push_back(*pool);
+  base.items = std::move(pools);
 }
 
 }  // namespace
@@ -191,7 +205,7 @@ void merge(Context& context, Node& base, Node over, const Rule* rule, const Path
   }
   const Merge how = rule == nullptr ? Merge::automatic : rule->merge;
   // A key without a value changes nothing, except for commands, which it takes away.
-  if (over.is_null() && how != Merge::replace) return;
+  if (over.is_null() && how != Merge::replace && how != Merge::pools) return;
   // !reset of a key works where both sides are mappings, also when they are joined as lists below.
   if (base.is_mapping())
     for (const Entry& entry : over.entries)
@@ -208,12 +222,8 @@ void merge(Context& context, Node& base, Node over, const Rule* rule, const Path
     case Merge::depends_on: return merge_as_mappings(context, base, std::move(over), rule, path, dependencies_as_mapping);
     case Merge::names: return merge_as_mappings(context, base, std::move(over), rule, path, names_as_mapping);
     case Merge::extra_hosts: return merge_hosts(base, std::move(over));
-    case Merge::pools: return merge_pools(context, base, std::move(over), rule, path);
+    case Merge::pools: return merge_pools(context, base, over, rule, path);
     case Merge::logging: return merge_logging(context, base, std::move(over), rule, path);
-    case Merge::ulimit:
-      if (base.is_mapping() && over.is_mapping()) merge_mappings(context, base, std::move(over), rule, path);
-      else base = std::move(over);
-      return;
   }
 }
 

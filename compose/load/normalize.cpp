@@ -49,6 +49,9 @@ class Normalizer {
         build->at_key("dockerfile") = Node::make_string("Dockerfile", build->at);
       if (Node* args = build->find("args")) build_args(*args);
     }
+    if (Node* volumes = service.find("volumes"))
+      for (Node& volume : volumes->items)
+        if (Node* target = volume.find("target"); target != nullptr && target->is_string() && target->text.empty()) target->text = ".";
     for (const std::string_view key : {"network_mode", "ipc", "pid", "uts", "cgroup"}) {
       const Node* mode = service.find(key);
       if (mode != nullptr && mode->is_string() && mode->text.starts_with("service:"))
@@ -56,10 +59,16 @@ class Normalizer {
     }
     if (const Node* links = service.find("links"))
       for (const Node& link : std::vector<Node>(links->items))
-        depends(service, link.text.substr(0, link.text.find(':')), true, link.at);
+        depends(service, linked_service(link.text), true, link.at);
     if (const Node* from = service.find("volumes_from"))
       for (const Node& item : std::vector<Node>(from->items))
         if (!item.text.starts_with("container:")) depends(service, item.text.substr(0, item.text.find(':')), false, item.at);
+  }
+
+  /// "service:alias" → "service"; Docker Compose takes anything else as it is.
+  static std::string linked_service(const std::string& link) {
+    const auto colon = link.find(':');
+    return colon != std::string::npos && link.find(':', colon + 1) == std::string::npos ? link.substr(0, colon) : link;
   }
 
   static void depends(Node& service, const std::string& name, bool restart, Position at) {

@@ -17,6 +17,10 @@ std::string parent_of(std::string_view path) {
   return std::string(path.substr(0, slash == 0 ? 1 : slash));
 }
 
+std::string relative_path(const std::string& base, const std::string& path) {
+  return std::filesystem::path(path).lexically_relative(base).string();
+}
+
 std::string expand_home(std::string_view path, const model::StringMap& environment) {
   if (!path.starts_with('~')) return std::string(path);  // "~user" is "user" below the home, as in Docker Compose
   const auto home = environment.find("HOME");
@@ -27,10 +31,14 @@ std::string expand_home(std::string_view path, const model::StringMap& environme
 
 namespace {
 
+bool is_separator(char c) { return c == '/' || c == '\\'; }
+
+/// "C:\\x" and "\\\\host\\share", with either slash: absolute where the other side of a socket is Windows. A drive needs a
+/// separator behind it; a path that begins with two separators is absolute as it is (also \\\\.\\pipe\\x and \\\\?\\C:\\x).
 bool is_windows_absolute(std::string_view path) {
-  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-  if (path.starts_with("\\\\")) return true;
-  return path.size() > 2 && letter(path[0]) && path[1] == ':' && (path[2] == '\\' || path[2] == '/');
+  if (path.size() > 2 && path[1] == ':') return is_separator(path[2]);
+  if (path.size() < 2 || !is_separator(path[0])) return false;
+  return is_separator(path[1]) || path.starts_with("\\??\\");
 }
 
 /// URLs, git and image references that a build context may be instead of a folder.
@@ -49,8 +57,9 @@ class Resolver {
     switch (rule.path) {
       case PathKind::none: break;
       case PathKind::file:
-      case PathKind::watch:
       case PathKind::extends_file: return make_absolute(node);
+      case PathKind::foreign: return make_absolute_or_foreign(node);
+      case PathKind::watch: return watched(node);
       case PathKind::context: return context_path(node);
       case PathKind::contexts:
         for (Entry& entry : node.entries) context_path(entry.value);
@@ -67,7 +76,7 @@ class Resolver {
       for (std::size_t i = 0; i < node.items.size(); ++i) walk(node.items[i], *rule.item, Path(path, i));
     if (rule.expand == Short::mount) mount(node, path);
     if (rule.expand == Short::ssh)
-      for (Entry& entry : node.entries) make_absolute(entry.value);
+      for (Entry& entry : node.entries) make_absolute_or_foreign(entry.value);
   }
 
   /// Top-level volumes that bind a folder through the local driver.
@@ -81,15 +90,38 @@ class Resolver {
       Node* device = options->find("device");
       // Docker Compose asks for the driver to be written; without it the device stays as it is.
       if (driver == nullptr || driver->text != "local") continue;
-      if (device != nullptr && o != nullptr && o->is_string() && o->text == "bind") make_absolute(*device);
+      if (device != nullptr && o != nullptr && o->is_string() && o->text == "bind") make_absolute_or_foreign(*device);
     }
   }
 
  private:
+  /// A path of this machine; "" stays.
   void make_absolute(Node& node) const {
+    if (!node.is_string() || node.text.empty()) return;
+    node.text = expand_home(node.text, context_.options.environment);
+    node.text = absolute_path(base_, node.text);
+  }
+
+  /// A path that may be one of another machine; "" is the base.
+  void make_absolute_or_foreign(Node& node) const {
     if (!node.is_string()) return;
     node.text = expand_home(node.text, context_.options.environment);
     if (!is_windows_absolute(node.text)) node.text = absolute_path(base_, node.text);
+  }
+
+  /// What is watched is a place on the disk: the first symbolic link of its path is followed.
+  void watched(Node& node) const {
+    make_absolute(node);
+    if (!node.is_string()) return;
+    const std::string path = node.text;
+    for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
+      const std::string part = path.substr(0, end);
+      if (const auto target = context_.files.link_target(part)) {
+        node.text = *target + path.substr(part.size());
+        return;
+      }
+      if (end == std::string::npos) return;
+    }
   }
 
   void context_path(Node& node) const {
@@ -104,7 +136,7 @@ class Resolver {
       context_.error(node.at, path, "a bind mount needs a source");
       return;
     }
-    make_absolute(*source);
+    make_absolute_or_foreign(*source);
   }
 
   Context& context_;

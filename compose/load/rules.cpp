@@ -51,7 +51,7 @@ constexpr Rule ulimit_rows[] = {
 constexpr std::string_view ulimit_required[] = {"soft", "hard"};
 constexpr Object ulimit_object{.attributes = ulimit_rows, .required = ulimit_required};
 constexpr Rule ulimit_value{.key = "", .accepts = integer_ | string_ | map_, .form = Form::ulimit,
-                            .object = &ulimit_object, .cast = Cast::integer, .merge = Merge::ulimit};
+                            .object = &ulimit_object, .cast = Cast::integer, .merge = Merge::replace};
 constexpr Rule ulimits_row{.key = "ulimits", .accepts = map_, .form = Form::map, .value = &ulimit_value};
 
 constexpr Rule file_reference_rows[] = {
@@ -90,8 +90,9 @@ constexpr Rule device_request_rows[] = {
      .key_pattern = "filled", .unique_items = true},
 };
 constexpr std::string_view device_request_required[] = {"capabilities"};
-constexpr Object gpu_object{.attributes = device_request_rows};
-constexpr Object device_request_object{.attributes = device_request_rows, .required = device_request_required};
+constexpr Object gpu_object{.attributes = device_request_rows, .extensions_kept = false, .open = true};
+constexpr Object device_request_object{.attributes = device_request_rows, .required = device_request_required,
+                                       .extensions_kept = false};
 constexpr Rule gpu_item{.key = "", .accepts = map_, .form = Form::object, .object = &gpu_object,
                         .expand = Short::device_request};
 constexpr Rule device_request_item{.key = "", .accepts = map_, .form = Form::object, .object = &device_request_object,
@@ -160,8 +161,8 @@ constexpr Object throttle_object{.attributes = throttle_rows, .extensions = fals
 constexpr Rule throttle_item{.key = "", .accepts = map_, .form = Form::object, .object = &throttle_object};
 constexpr Rule weight_rows[] = {
     {.key = "path", .always = true, .json_key = "Path"},
-    {.key = "weight", .accepts = integer_ | string_, .form = Form::integer, .format = "number", .always = true,
-     .json_key = "Weight"},
+    {.key = "weight", .accepts = integer_ | string_, .form = Form::integer, .format = "number", .bits = 16,
+     .always = true, .json_key = "Weight"},
 };
 constexpr Object weight_object{.attributes = weight_rows, .extensions = false};
 constexpr Rule weight_item{.key = "", .accepts = map_, .form = Form::object, .object = &weight_object};
@@ -169,7 +170,7 @@ constexpr Rule throttles_row(std::string_view key) {
   return {.key = key, .accepts = list_, .form = Form::list, .item = &throttle_item};
 }
 constexpr Rule blkio_rows[] = {
-    {.key = "weight", .accepts = integer_ | string_, .form = Form::integer, .format = "number"},
+    {.key = "weight", .accepts = integer_ | string_, .form = Form::integer, .format = "number", .bits = 16},
     {.key = "weight_device", .accepts = list_, .form = Form::list, .item = &weight_item},
     throttles_row("device_read_bps"),
     throttles_row("device_read_iops"),
@@ -325,7 +326,8 @@ constexpr Rule port_rows[] = {
     {.key = "name"},
     {.key = "mode"},
     {.key = "host_ip"},
-    {.key = "target", .accepts = integer_ | string_, .form = Form::integer, .cast = Cast::integer, .format = "unsigned"},
+    {.key = "target", .accepts = integer_ | string_, .form = Form::integer, .cast = Cast::integer, .format = "unsigned",
+     .bits = 32},
     {.key = "published", .accepts = string_ | integer_},
     {.key = "protocol"},
     {.key = "app_protocol"},
@@ -361,7 +363,7 @@ constexpr Rule mount_volume_rows[] = {
 constexpr Object mount_volume_object{.attributes = mount_volume_rows};
 constexpr Rule mount_tmpfs_rows[] = {
     {.key = "size", .accepts = integer_ | string_, .form = Form::bytes, .format = "not_negative"},
-    {.key = "mode", .accepts = number_ | string_, .form = Form::integer, .format = "mode"},
+    {.key = "mode", .accepts = number_ | string_, .form = Form::integer, .format = "mode", .bits = 32},
 };
 constexpr Object mount_tmpfs_object{.attributes = mount_tmpfs_rows};
 constexpr Rule mount_image_rows[] = {{.key = "subpath"}};
@@ -503,8 +505,11 @@ constexpr Rule service_value{.key = "", .accepts = map_, .form = Form::object, .
 
 constexpr Rule external_rows[] = {{.key = "name"}};
 constexpr Object external_object{.attributes = external_rows};
-constexpr Rule external_row{.key = "external", .accepts = boolean_ | string_ | map_, .form = Form::boolean,
-                            .object = &external_object, .cast = Cast::boolean};
+constexpr Object open_external_object{.attributes = external_rows, .open = true};
+constexpr Rule external_row_of(const Object* object) {
+  return {.key = "external", .accepts = boolean_ | string_ | map_, .form = Form::boolean, .object = object, .cast = Cast::boolean};
+}
+constexpr Rule external_row = external_row_of(&external_object), open_external_row = external_row_of(&open_external_object);
 
 constexpr Rule pool_rows[] = {
     {.key = "subnet"},
@@ -512,7 +517,7 @@ constexpr Rule pool_rows[] = {
     {.key = "ip_range"},
     {.key = "aux_addresses", .accepts = map_, .form = Form::strings_map, .value = &text_item, .key_pattern = "filled"},
 };
-constexpr Object pool_object{.attributes = pool_rows};
+constexpr Object pool_object{.attributes = pool_rows, .extensions_kept = false};
 constexpr Rule pool_item{.key = "", .accepts = map_, .form = Form::object, .object = &pool_object};
 constexpr Rule ipam_rows[] = {
     {.key = "driver"},
@@ -550,9 +555,9 @@ constexpr Rule volume_value{.key = "", .accepts = map_ | null_, .form = Form::ob
 
 constexpr Rule secret_rows[] = {
     {.key = "name"},
-    {.key = "file", .path = PathKind::file},
+    {.key = "file", .path = PathKind::foreign},
     {.key = "environment"},
-    external_row,
+    open_external_row,
     labels_row("labels", Unique::none, Merge::automatic),
     {.key = "driver"},
     options_row("driver_opts"),
@@ -563,10 +568,10 @@ constexpr Rule secret_value{.key = "", .accepts = map_, .form = Form::object, .o
                             .expand = Short::external};
 constexpr Rule config_rows[] = {
     {.key = "name"},
-    {.key = "file", .path = PathKind::file},
+    {.key = "file", .path = PathKind::foreign},
     {.key = "environment"},
     {.key = "content"},
-    external_row,
+    open_external_row,
     labels_row("labels", Unique::none, Merge::automatic),
     {.key = "template_driver"},
 };
@@ -592,19 +597,19 @@ constexpr Rule include_rows[] = {
 constexpr Object include_object{.attributes = include_rows, .extensions = false};
 constexpr Rule include_item{.key = "", .accepts = string_ | map_, .form = Form::object, .object = &include_object};
 
-constexpr Rule named_row(std::string_view key, const Rule* value) {
-  return {.key = key, .accepts = map_, .form = Form::map, .value = value, .key_pattern = "name"};
+constexpr Rule named_row(std::string_view key, const Rule* value, std::string_view pattern = "name") {
+  return {.key = key, .accepts = map_, .form = Form::map, .value = value, .key_pattern = pattern};
 }
 constexpr Rule file_rows[] = {
     {.key = "version", .form = Form::dropped},
     {.key = "name"},
     {.key = "include", .accepts = list_, .form = Form::dropped, .item = &include_item},
     named_row("services", &service_value),
-    named_row("networks", &network_value),
+    named_row("networks", &network_value, "free_name"),
     named_row("volumes", &volume_value),
     named_row("secrets", &secret_value),
     named_row("configs", &config_value),
-    named_row("models", &model_value),
+    named_row("models", &model_value, "free_name"),
 };
 constexpr Object file_object{.attributes = file_rows};
 constexpr Rule file_rule_row{.key = "", .accepts = map_, .form = Form::object, .object = &file_object};

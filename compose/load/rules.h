@@ -22,7 +22,7 @@ enum class Cast : std::uint8_t { none, boolean, integer, real };
 
 /// How the value of a later file joins an earlier one. `automatic`: mappings by key, lists appended, scalars replaced.
 enum class Merge : std::uint8_t {
-  automatic, replace, key_values, build, depends_on, extra_hosts, pools, logging, names, ulimit,
+  automatic, replace, key_values, build, depends_on, extra_hosts, pools, logging, names,
 };
 
 /// Which items of a list are the same thing, so that the later wins.
@@ -34,8 +34,8 @@ enum class Short : std::uint8_t {
   port, ssh, device, text, external, include, networks, device_request,
 };
 
-/// Which strings are paths, and of what kind.
-enum class PathKind : std::uint8_t { none, file, context, contexts, bind_source, volume_device, extends_file, watch };
+/// Which strings are paths, and of what kind. `foreign`: perhaps of a Windows machine.
+enum class PathKind : std::uint8_t { none, file, foreign, context, contexts, bind_source, volume_device, extends_file, watch };
 
 /// The canonical type: what the value is turned into, and how it is printed.
 enum class Form : std::uint8_t {
@@ -85,8 +85,9 @@ struct Rule {
   Short expand = Short::none;
   PathKind path = PathKind::none;
   std::string_view choices = {};             ///< "a|b|c": the only strings accepted
-  std::string_view key_pattern = {};         ///< free keys: one of the names in schema.cpp ("name", "word", "filled")
+  std::string_view key_pattern = {};         ///< free keys: one of the names in schema.cpp ("name", "free_name", "filled")
   std::string_view format = {};              ///< schema.cpp: "percent", "number" (the schema takes a string, the reader does not) …
+  std::uint8_t bits = 64;               ///< unsigned integers: what is kept of a larger one
   bool unique_items = false;            ///< equal items are refused
   bool always = false;                  ///< printed with its zero when absent
   bool json_null = false;               ///< JSON prints null when absent
@@ -98,6 +99,8 @@ struct Object {
   std::span<const Rule> attributes;     ///< in the order they are printed
   std::span<const std::string_view> required = {};
   bool extensions = true;               ///< x-… allowed
+  bool extensions_kept = true;          ///< … and printed
+  bool open = false;                    ///< unknown keys are ignored, with a warning: the schema does not exclude them
 };
 
 /// The rule of a whole file.

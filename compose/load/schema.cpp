@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "compose/load/merge.h"
 
@@ -21,7 +22,7 @@ bool accepts(const Rule& rule, const Node& node) {
     case Kind::integer: return (rule.accepts & number_) != 0;
     case Kind::real:
       if ((rule.accepts & number_) == number_) return true;
-      return (rule.accepts & integer_) != 0 && node.number == std::floor(node.number);
+      return (rule.accepts & integer_) != 0 && std::isfinite(node.number) && node.number == std::floor(node.number);
     case Kind::string: return (rule.accepts & string_) != 0;
     case Kind::sequence: return (rule.accepts & list_) != 0;
     case Kind::mapping: return (rule.accepts & map_) != 0;
@@ -118,10 +119,14 @@ class Schema {
       if (rule.object != nullptr) {
         if (is_extension(entry.key) && rule.object->extensions) continue;
         const Rule* row = attribute(rule, entry.key);
-        if (row == nullptr) unknown_key(entry, rule, path);
+        if (row == nullptr && rule.object->open)
+          context_.warn(entry.key_at, path.text() + ": unknown key `" + entry.key + "` is ignored");
+        else if (row == nullptr) unknown_key(entry, rule, path);
         else check(entry.value, *row, here);
         continue;
       }
+      // The schema has nothing to say about networks and models with other names.
+      if (rule.key_pattern == "free_name" && !is_name(entry.key)) continue;
       if (rule.key_pattern == "name" && !is_name(entry.key)) {
         context_.error(entry.key_at, path, "'" + entry.key + "' is not a name: letters, digits, '.', '_' and '-'");
         continue;
@@ -203,7 +208,7 @@ class Schema {
       if (value < low || value > high)
         context_.error(node.at, path, scalar_text(node) + " is out of range " + std::string(words));
     };
-    if (rule.format == "not_negative") range(0, 9.3e18, "0 and above");
+    if (rule.format == "not_negative") range(0, std::numeric_limits<double>::infinity(), "0 and above");
     if (rule.format == "percent") range(0, 100, "0-100");
     if (rule.format == "oom_score") range(-1000, 1000, "-1000-1000");
   }

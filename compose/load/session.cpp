@@ -38,15 +38,17 @@ std::vector<Node> Session::parse_file(const std::string& path) {
   return documents;
 }
 
-const Node* Session::preload(const std::vector<std::string>& files) {
-  const Node* name = nullptr;
+Session::Name Session::preload(const std::vector<std::string>& files) {
+  Name name;
   for (const std::string& file : files) {
     if (preloaded_.contains(file)) continue;
     std::vector<Node> parsed = parse_file(file);
     auto& documents = preloaded_[file] = std::move(parsed);
     for (const Node& document : documents) {
       const Node* found = document.find("name");
-      if (found != nullptr && found->is_string() && !found->text.empty()) name = found;
+      if (found == nullptr || !found->is_string() || found->text.empty()) continue;
+      name.written = found;
+      name.in_first_document = name.in_first_document || &document == &documents.front();
     }
   }
   return name;
@@ -136,7 +138,7 @@ Node Session::load_model(const ModelSource& source, const std::vector<std::strin
   }
   set_defaults(model);
   check_tree(context_, model);
-  if (context_.options.resolve_paths || !including.empty()) resolve_paths(context_, model, source.working_dir);
+  if (context_.options.resolve_paths || !including.empty()) resolve_paths(context_, model, source.base);
   resolve_environment_names(model, source.environment);
   return model;
 }

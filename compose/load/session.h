@@ -12,7 +12,10 @@ namespace compose::load {
 /// What one model (the project's, or an included one's) is made from.
 struct ModelSource {
   std::vector<std::string> files;      ///< absolute or "-", later ones over earlier ones
-  std::string working_dir;
+  std::string working_dir;             ///< absolute: where files it names are found
+  /// What its other paths are relative to. An included model has them relative to the model that includes it, which makes
+  /// them absolute in the end, or not at all when paths are not to be resolved.
+  std::string base;
   model::StringMap environment;
 };
 
@@ -20,8 +23,12 @@ class Session {
  public:
   explicit Session(Context& context) : context_(context) {}
 
-  /// Parses the project's own files ahead of load_model and returns the last `name:` they say, variables in place.
-  const Node* preload(const std::vector<std::string>& files);
+  struct Name {
+    const Node* written = nullptr;      ///< the last `name:` of all documents, variables in place
+    bool in_first_document = false;     ///< one of the files says a name at its beginning, not only behind a `---`
+  };
+  /// Parses the project's own files ahead of load_model and looks for the project's name.
+  Name preload(const std::vector<std::string>& files);
 
   /// All stages up to `defaults → paths → environment` for the files of `source`.
   /// `including` are the files that led here, outermost first.
@@ -45,10 +52,13 @@ class Session {
 
   // extends.cpp
   void apply_extends(Node& document, const std::string& path, const ModelSource& source);
-  /// The services of another file, canonical and with absolute paths; read once per session.
+  /// The services of another file, canonical and with paths relative to the working directory of `source`; read once.
   Node* services_of(const std::string& path, Position asked_at, const ModelSource& source);
 
   // include.cpp
+  struct Include;
+  /// Where the files `include` names are, and what their paths are relative to.
+  void place(const Include& include, const ModelSource& source, ModelSource& inner) const;
   void apply_include(Node& document, const std::string& path, const ModelSource& source,
                      const std::vector<std::string>& including);
   void include_one(const Node& item, const Path& at, Node& document, const ModelSource& source,

@@ -116,14 +116,33 @@ ShortPorts parse_ports(std::string_view text) {
 
 namespace {
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+/// Bytes of the letter `text` begins with, 0 when it begins with something else. Beyond ASCII the scripts in wide use.
+std::size_t letter_size(std::string_view text) {
+  if (text.empty()) return 0;
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (byte(0) < 0x80) return (text[0] >= 'a' && text[0] <= 'z') || (text[0] >= 'A' && text[0] <= 'Z') ? 1 : 0;
+  const std::size_t size = byte(0) >= 0xE0 ? 3 : 2;
+  if (byte(0) < 0xC2 || byte(0) >= 0xF0 || text.size() < size) return 0;
+  std::uint32_t code = byte(0) & (size == 3 ? 0x0FU : 0x1FU);
+  for (std::size_t i = 1; i < size; ++i) code = (code << 6U) | (byte(i) & 0x3FU);
+  static constexpr std::pair<std::uint32_t, std::uint32_t> letters[] = {
+      {0xAA, 0xAA},     {0xB5, 0xB5},     {0xBA, 0xBA},     {0xC0, 0xD6},     {0xD8, 0xF6},     {0xF8, 0x2C1},
+      {0x386, 0x386},   {0x388, 0x3F5},   {0x3F7, 0x481},   {0x48A, 0x52F},   {0x531, 0x556},   {0x561, 0x587},
+      {0x5D0, 0x5EA},   {0x620, 0x64A},   {0x671, 0x6D3},   {0x904, 0x939},   {0xE01, 0xE30},   {0x10A0, 0x10C5},
+      {0x1E00, 0x1FBC}, {0x3041, 0x3096}, {0x30A1, 0x30FA}, {0x3105, 0x312F}, {0x3400, 0x4DBF}, {0x4E00, 0x9FFF},
+      {0xAC00, 0xD7A3}, {0xFF21, 0xFF3A}, {0xFF41, 0xFF5A}};
+  const bool letter = std::any_of(std::begin(letters), std::end(letters),
+                                  [&](const auto& range) { return code >= range.first && code <= range.second; });
+  return letter ? size : 0;
+}
 
 /// As Docker Compose tells a bind from a named volume.
 bool is_path(std::string_view source) {
   if (source.empty()) return false;
   if (source[0] == '.' || source[0] == '/' || source[0] == '~') return true;
   if (source.starts_with("\\\\")) return true;
-  return source.size() > 1 && is_letter(source[0]) && source[1] == ':';
+  const std::size_t drive = letter_size(source);
+  return drive > 0 && source.size() > drive && source[drive] == ':';
 }
 
 void apply_option(ShortMount& mount, std::string_view option) {
@@ -158,6 +177,28 @@ std::string clean_path(std::string_view path) {
   return out.empty() ? "." : out;
 }
 
+namespace {
+
+/// The parts between colons. "C:" at the beginning of a part is a Windows drive, not a separator; neither is a colon
+/// inside of a variable that is still in its place.
+std::vector<std::string_view> mount_fields(std::string_view text) {
+  std::vector<std::string_view> fields;
+  std::size_t begin = 0, braces = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '$' && text.substr(i + 1).starts_with('{')) ++braces;
+    else if (text[i] == '}' && braces > 0) --braces;
+    if (text[i] != ':' || braces > 0) continue;
+    const std::size_t drive = letter_size(text.substr(begin));
+    if (drive > 0 && i == begin + drive) continue;
+    fields.push_back(text.substr(begin, i - begin));
+    begin = i + 1;
+  }
+  fields.push_back(text.substr(begin));
+  return fields;
+}
+
+}  // namespace
+
 ShortMount parse_mount(std::string_view text) {
   ShortMount mount;
   if (text.empty()) {
@@ -165,18 +206,10 @@ ShortMount parse_mount(std::string_view text) {
     return mount;
   }
   if (text.size() <= 2) {
-    mount.target = text;
+    mount.target = clean_path(text);
     return mount;
   }
-  std::vector<std::string_view> fields;
-  for (std::size_t i = 0;;) {
-    auto end = text.find(':', i);
-    // "C:" at the beginning of a field is a Windows drive, not a separator.
-    if (end != std::string_view::npos && end == i + 1 && is_letter(text[i])) end = text.find(':', end + 1);
-    fields.push_back(text.substr(i, end - i));
-    if (end == std::string_view::npos) break;
-    i = end + 1;
-  }
+  const auto fields = mount_fields(text);
   const auto empty = std::any_of(fields.begin(), fields.end(), [](std::string_view f) { return f.empty(); });
   if (empty) mount.error = "'" + std::string(text) + "' has an empty part between colons";
   else if (fields.size() > 3) mount.error = "'" + std::string(text) + "' has too many colons";

@@ -60,7 +60,7 @@ class Typing {
       case Form::integer_kept:
         if (node.is_string() && (rule.format == "number" || rule.format == "mode"))
           unreadable(node, path, "a number: write it without quotes");
-        return integer(node, path, !rule.format.empty() && rule.format != "not_negative" && rule.format != "oom_score");
+        return integer(node, path, rule);
       case Form::real:
       case Form::real32:
       case Form::cpus: return real(node, path);
@@ -113,7 +113,7 @@ class Typing {
     }
     const std::size_t fixed = out.entries.size();
     for (const Entry& entry : node.entries)
-      if (is_extension(entry.key)) out.entries.push_back(entry);
+      if (is_extension(entry.key) && rule.object->extensions_kept) out.entries.push_back(entry);
     std::sort(out.entries.begin() + static_cast<std::ptrdiff_t>(fixed), out.entries.end(),
               [](const Entry& a, const Entry& b) { return a.key < b.key; });
     return out;
@@ -157,22 +157,40 @@ class Typing {
     return Node::make_boolean(truth, node.at);
   }
 
-  Node integer(const Node& node, const Path& path, bool not_negative = false) {
+  Node integer(const Node& node, const Path& path) {
+    static constexpr Rule plain{.key = ""};
+    return integer(node, path, plain);
+  }
+
+  Node integer(const Node& node, const Path& path, const Rule& rule) {
+    const bool is_unsigned = !rule.format.empty() && rule.format != "not_negative" && rule.format != "oom_score";
     Node result = node;
     if (node.kind == Kind::real) {
-      if (!(std::fabs(node.number) < 9.2e18)) unreadable(node, path, "a number of 64 bits");
-      else result = Node::make_integer(static_cast<std::int64_t>(node.number), node.at);
+      const auto whole = node.exact ? static_cast<std::int64_t>(std::stoull(node.text)) : truncate(node.number);
+      // Unsigned numbers of 2^63 and more stay as their digits.
+      if (is_unsigned && rule.bits == 64 && whole < 0 && !(node.number < 0)) return large(whole, node.at);
+      result = Node::make_integer(whole, node.at);
     } else if (node.is_string()) {
       const auto value = parse_int(node.text);
       if (!value) unreadable(node, path, "an integer");
       result = Node::make_integer(value.value_or(0), node.at);
     }
-    if (not_negative && result.kind == Kind::integer && result.integer < 0) unreadable(node, path, "zero or more");
+    if (!is_unsigned || result.kind != Kind::integer) return result;
+    if (result.integer < 0 && (node.kind != Kind::real || node.number < 0)) unreadable(node, path, "zero or more");
+    if (rule.bits < 64) result.integer &= (std::int64_t{1} << rule.bits) - 1;
     return result;
+  }
+
+  static Node large(std::int64_t bits, Position at) {
+    Node node = Node::make_real(static_cast<double>(static_cast<std::uint64_t>(bits)), at);
+    node.text = std::to_string(static_cast<std::uint64_t>(bits));
+    node.exact = true;
+    return node;
   }
 
   Node real(const Node& node, const Path& path) {
     if (node.kind == Kind::integer) return Node::make_real(static_cast<double>(node.integer), node.at);
+    if (node.exact) return Node::make_real(node.number, node.at);
     if (!node.is_string()) return node;
     const auto value = parse_double(node.text);
     if (!value) unreadable(node, path, "a number");
@@ -312,7 +330,7 @@ class Typing {
     if (node.kind == Kind::integer) {
       bits = node.integer;
     } else if (node.kind == Kind::real) {
-      bits = static_cast<std::int64_t>(node.number);
+      bits = truncate(node.number);
     } else {
       std::size_t used = 0;
       for (const char c : node.text) {
@@ -323,7 +341,9 @@ class Typing {
       if (used == 0 || used != node.text.size()) unreadable(node, path, "a file mode such as 0440");
     }
     std::string octal;
-    for (std::int64_t left = std::max<std::int64_t>(bits, 0); left > 0; left /= 8) octal.insert(octal.begin(), static_cast<char>('0' + left % 8));
+    for (auto left = bits < 0 ? ~static_cast<std::uint64_t>(bits) + 1 : static_cast<std::uint64_t>(bits); left > 0; left /= 8)
+      octal.insert(octal.begin(), static_cast<char>('0' + left % 8));
+    if (bits < 0) octal.insert(octal.begin(), '-');
     return Node::make_string("0" + (octal.empty() ? "0" : octal), node.at);
   }
 

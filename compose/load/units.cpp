@@ -60,6 +60,11 @@ std::optional<double> parse_double(std::string_view text) {
   return negative ? -value : value;
 }
 
+std::int64_t truncate(double value) {
+  constexpr double limit = 9223372036854775808.0;
+  return value >= -limit && value < limit ? static_cast<std::int64_t>(value) : std::numeric_limits<std::int64_t>::min();
+}
+
 std::optional<std::int64_t> parse_bytes(std::string_view text) {
   const auto last = text.find_last_of("0123456789. ");
   if (last == std::string_view::npos) return std::nullopt;
@@ -80,9 +85,7 @@ std::optional<std::int64_t> parse_bytes(std::string_view text) {
     if (lower.size() == 2 && lower[1] != 'b') return std::nullopt;
     scale = std::ldexp(1.0, static_cast<int>(power) * 10);
   }
-  const double bytes = *value * scale;
-  if (!(bytes < 9.2e18)) return std::nullopt;
-  return static_cast<std::int64_t>(bytes);
+  return truncate(*value * scale);
 }
 
 namespace {
@@ -179,7 +182,7 @@ std::string shortest(Real value, double small, double large) {
   char buffer[128];
   const double size = std::fabs(static_cast<double>(value));
   const bool plain = size == 0 || (size >= small && size < large);
-  if (plain && size >= 1e15) {
+  if (plain && size >= (sizeof(Real) < sizeof(double) ? 1e6 : 1e15)) {
     // The shortest digits, then zeros: to_chars would print the digits of the binary value.
     const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific).ptr;
     const std::string_view text(buffer, static_cast<std::size_t>(end - buffer));

@@ -8,8 +8,11 @@
 
 namespace compose::load {
 
-/// "1.5g", "10 MB", "512" → bytes, binary multiples (docker/go-units RAMInBytes).
+/// "1.5g", "10 MB", "512" → bytes, binary multiples (docker/go-units RAMInBytes); truncate() for what is too large.
 std::optional<std::int64_t> parse_bytes(std::string_view text);
+
+/// As the processors of most machines convert: towards zero, the smallest number for what 64 bits do not hold.
+std::int64_t truncate(double value);
 
 /// "1", "t", "TRUE", "0", "f", "False" …: Go's strconv.ParseBool.
 std::optional<bool> parse_bool(std::string_view text);

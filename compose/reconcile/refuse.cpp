@@ -101,9 +101,28 @@ void check_network(const Service& service, Findings& findings) {
   }
 }
 
+/// What `config` prints as Docker Compose does although no container could be made of it.
+void check_values(const Service& service, Findings& findings) {
+  if (const auto nameless = service.environment.find(""); nameless != service.environment.end()) {
+    findings.push_back({"environment", "a variable has no name" + (nameless->second ? ", only the value '" + *nameless->second + "'" : std::string()),
+                        "a name at the very end of an env file needs a line end behind it"});
+  }
+  const auto size = [&](const char* path, std::int64_t bytes, std::int64_t least) {
+    if (bytes < least) findings.push_back({path, "is more than 8 EiB, or negative", ""});
+  };
+  size("mem_limit", service.mem_limit_bytes, 0);
+  size("mem_reservation", service.mem_reservation_bytes, 0);
+  size("memswap_limit", service.memswap_limit_bytes, -1);
+  size("shm_size", service.shm_size_bytes, 0);
+  size("pids_limit", service.pids_limit, -1);
+}
+
 void check_storage(const Service& service, Findings& findings) {
   for (std::size_t i = 0; i < service.volumes.size(); ++i) {
     const auto& volume = service.volumes[i];
+    if (!volume.target.starts_with('/')) {
+      findings.push_back({"volumes[" + std::to_string(i) + "].target", "'" + volume.target + "' is no absolute path: there is nowhere to mount it", ""});
+    }
     if (one_of(volume.type, {"bind", "volume", "tmpfs", "image"})) continue;
     findings.push_back({"volumes[" + std::to_string(i) + "].type", "'" + volume.type + "' volumes are not supported", ""});
   }
@@ -155,6 +174,7 @@ void check_service(const Project& project, const Service& service, std::vector<l
   for (const auto& rule : rules) {
     if (rule.applies(service)) findings.push_back({std::string(rule.path), std::string(rule.message), std::string(rule.hint)});
   }
+  check_values(service, findings);
   check_update(service, findings);
   check_placement(service, findings);
   check_network(service, findings);

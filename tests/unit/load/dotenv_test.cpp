@@ -37,7 +37,17 @@ TEST_CASE("values see the shell first, then earlier lines", "[load]") {
 }
 
 TEST_CASE("a name alone is inherited or left out", "[load]") {
-  CHECK(read("HOME\nNOPE\nA=1\nHOME") == "HOME=[/home/me]A=[1]HOME=[/home/me]");
+  CHECK(read("HOME\nNOPE\nA=1\nHOME\n") == "HOME=[/home/me]A=[1]HOME=[/home/me]");
+  // Without a line end behind it, it is the value of a variable without a name, as Docker Compose reads it.
+  CHECK(read("A=1\nHOME") == "A=[1]=[HOME]");
+  CHECK(read("A=\"a\"b") == "A=[a]=[b]");
+}
+
+TEST_CASE("values see what earlier files set, but their own file first", "[load]") {
+  const auto result = parse_dotenv("B=$A\nA=2\nC=$A\n", shell, {{"A", "1"}});
+  REQUIRE(result.variables.size() == 3);
+  CHECK(result.variables[0].second == "1");
+  CHECK(result.variables[2].second == "2");
 }
 
 TEST_CASE("malformed env files name their line", "[load]") {

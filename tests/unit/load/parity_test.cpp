@@ -43,13 +43,23 @@ TEST_CASE("JSON has no empty lists in attributes of one's own, and no malformed 
   CHECK(holds(json_of("services: {}\nx-a: !!binary /w=="), "\"x-a\": \"\\ufffd\""));
 }
 
-TEST_CASE("numbers that a machine cannot count to are refused", "[load][parity]") {
+TEST_CASE("negative numbers are refused where there are none", "[load][parity]") {
   CHECK(errors_of(service("healthcheck: {retries: -1}")) == "4:28 services.a.healthcheck.retries: '-1' is not zero or more\n");
   CHECK(errors_of(service("deploy: {restart_policy: {max_attempts: -1}}")) ==
         "4:45 services.a.deploy.restart_policy.max_attempts: '-1' is not zero or more\n");
-  CHECK(errors_of(service("healthcheck: {retries: 1e21}")) == "4:28 services.a.healthcheck.retries: '1e+21' is not a number of 64 bits\n");
   CHECK(errors_of(service("ports: [{target: -1}]")) == "4:22 services.a.ports[0].target: '-1' is not zero or more\n");
   CHECK(errors_of(service("ports: [\"0\"]")) == "4:13 services.a.ports[0]: container port 0 is no port\n");
+}
+
+TEST_CASE("numbers beyond their bits are printed as Docker Compose's types hold them", "[load][parity]") {
+  CHECK(holds(json_of(service("cpu_shares: 1e21")), "\"cpu_shares\": -9223372036854775808"));
+  CHECK(holds(json_of(service("pids_limit: 18446744073709551615")), "\"pids_limit\": -1"));
+  CHECK(holds(json_of(service("healthcheck: {retries: 1e21}")), "\"retries\": 9223372036854775808"));
+  CHECK(holds(json_of(service("ports: [{target: 4294967297}]")), "\"target\": 1"));
+  CHECK(holds(json_of(service("blkio_config: {weight: 65537}")), "\"weight\": 1"));
+  CHECK(holds(json_of(service("mem_limit: 8192p")), "\"mem_limit\": \"-9223372036854775808\""));
+  CHECK(holds(json_of(service("deploy: {resources: {limits: {cpus: 4294967296}}}")), "\"cpus\": 4294967300"));
+  CHECK(errors_of(service("mem_swappiness: .inf")).find("mem_swappiness") != std::string::npos);
 }
 
 TEST_CASE("a number with a point is no string, even a whole one", "[load][parity]") {
@@ -180,4 +190,34 @@ TEST_CASE("variables in a list do not end with a blank, mounts are read also wit
   const auto raw = raw_config(options, *memory_files({{"/p/c.yaml", service("volumes: [\"v:/a:\"]")}}), false);
   CHECK(holds(errors(raw.load), "has an empty part between colons"));
   CHECK(holds(config_of("volumes: [\"~x/a:/a\"]"), "source: /home/me/x/a\n"));
+}
+
+TEST_CASE("address pools of two files are joined pair by pair", "[load][parity]") {
+  const auto pools = [](const std::string& one, const std::string& two) {
+    return merged("services: {a: {image: x, networks: [n]}}\nnetworks: {n: {ipam: {config: " + one + "}}}\n",
+                  "networks: {n: {ipam: {config: " + two + "}}}\n");
+  };
+  CHECK(holds(pools("[{subnet: a}]", "[{subnet: a, gateway: g}]"), "- subnet: a\n          gateway: g\n"));
+  CHECK(holds(pools("[{subnet: a}]", "[{subnet: b}]"), "config:\n        - subnet: b\n"));
+  CHECK_FALSE(holds(pools("[]", "[{subnet: b}]"), "subnet"));
+}
+
+TEST_CASE("paths of an included model are relative to the model that includes it", "[load][parity]") {
+  const std::map<std::string, std::string> files = {
+      {"/p/compose.yaml", "include: [{path: s/i.yaml, project_directory: gone}, t/j.yaml]\n"},
+      {"/p/s/i.yaml", "services: {i: {build: ./c}}\n"},
+      {"/p/t/j.yaml", "services: {j: {build: ./c, extends: {file: u/e.yaml, service: e}}}\n"},
+      {"/p/t/u/e.yaml", "services: {e: {image: x, volumes: [\"./v:/v\"]}}\n"}};
+  const auto printed = [&](bool resolve) {
+    LoadOptions options{.files = {"/p/compose.yaml"}, .working_dir = "/p"};
+    options.resolve_paths = resolve;
+    const auto loaded = load(options, *memory_files(files));
+    return loaded.project ? to_yaml(*loaded.project) : std::string("failed");
+  };
+  // A project_directory that does not exist is taken for a file in the project's.
+  CHECK(holds(printed(true), "context: /p/c\n"));
+  CHECK(holds(printed(true), "source: /p/t/u/v\n"));
+  CHECK(holds(printed(false), "context: c\n"));
+  CHECK(holds(printed(false), "context: t/c\n"));
+  CHECK(holds(printed(false), "source: t/u/v\n"));
 }

@@ -1,4 +1,5 @@
 #include <catch2/catch.hpp>
+#include <limits>
 
 #include "compose/load/scalar.h"
 #include "compose/load/shorts.h"
@@ -79,7 +80,11 @@ TEST_CASE("sizes are binary multiples", "[load]") {
   CHECK(parse_bytes(".5k") == 512);
   CHECK(parse_bytes("1_000") == 1000);
   CHECK(parse_bytes("0x1p4") == 16);
-  for (const auto* text : {"", "x", "-1", "1x", "1gg", "1 bb", "g", "1__0", "_1", "1_k", "0x10", "9223372036854775808"}) {
+  // What 64 bits do not hold is the smallest number there is: Docker Compose prints it so.
+  CHECK(parse_bytes("8e") == std::nullopt);
+  CHECK(parse_bytes("8192p") == std::numeric_limits<std::int64_t>::min());
+  CHECK(parse_bytes("9223372036854775808") == std::numeric_limits<std::int64_t>::min());
+  for (const auto* text : {"", "x", "-1", "1x", "1gg", "1 bb", "g", "1__0", "_1", "1_k", "0x10"}) {
     INFO(text);
     CHECK_FALSE(parse_bytes(text));
   }
