@@ -33,15 +33,17 @@ namespace {
 /// A new v1 cpuset is empty and takes no process: it starts with its parent's cpus and memory nodes. `mems` is written last, so
 /// that where it is set nothing is left to do: so in a folder whose parent clones (share_cpuset()).
 Result<> inherit_cpuset(const std::string& folder) {
+  const auto empty = [](const std::string& text) { return text.find_first_not_of(" \n") == std::string::npos; };
   ASSIGN_OR_RETURN(const auto mems, sys::read_file(folder + "/cpuset.mems"));
-  if (mems.find_first_not_of(" \n") != std::string::npos) return {};
-  for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
-    ASSIGN_OR_RETURN(const auto own, sys::read_file(folder + file));
-    if (own.find_first_not_of(" \n") != std::string::npos) continue;
-    ASSIGN_OR_RETURN(const auto parent, sys::read_file(folder.substr(0, folder.rfind('/')) + file));
-    TRY(sys::write_file(folder + file, parent));
+  if (!empty(mems)) return {};
+  const std::string above = folder.substr(0, folder.rfind('/'));
+  ASSIGN_OR_RETURN(const auto cpus, sys::read_file(folder + "/cpuset.cpus"));
+  if (empty(cpus)) {
+    ASSIGN_OR_RETURN(const auto parent, sys::read_file(above + "/cpuset.cpus"));
+    TRY(sys::write_file(folder + "/cpuset.cpus", parent));
   }
-  return {};
+  ASSIGN_OR_RETURN(const auto parent, sys::read_file(above + "/cpuset.mems"));
+  return sys::write_file(folder + "/cpuset.mems", parent);
 }
 
 /// Lets the kernel copy cpus and memory nodes into folders made below. Source: cgroup-v1/cgroups.rst, clone_children.

@@ -60,6 +60,26 @@ std::vector<std::string> planned_cgroups(const StateDir& dir, const std::string&
   return out;
 }
 
+/// What destroy() and destroy_ended() share. `alive`: processes of it may be left.
+Result<> take_away(const StateDir& dir, const ContainerRecord& record, const std::vector<spec::Hook>& poststop, bool alive) {
+  const bool own_pid_namespace = std::ranges::find(record.namespaces, "pid") != record.namespaces.end();
+  Result<> first;
+  if (alive || !own_pid_namespace) first = kill_all(record);
+  auto detached = detach_root(record);
+  if (first && !detached) first = std::move(detached);
+  if (!record.unit.empty())
+    if (auto stopped = stop_unit(record.unit); first && !stopped) first = std::move(stopped);
+  auto gone = remove_cgroup(record.cgroup_paths);
+  // The record stays with what is left of the container: the next delete finds it.
+  if (!gone) return first ? std::move(gone) : std::move(first);
+  auto removed = dir.remove();
+  if (first && !removed) first = std::move(removed);
+  // config.md: a failing poststop hook is worth a warning, and the others run all the same.
+  if (!poststop.empty())
+    for (const auto& error : run_all_hooks(poststop, hook_run(record, Status::stopped), "poststop")) report_warning(error);
+  return first;
+}
+
 }  // namespace
 
 Result<std::uint64_t> mount_id(base::Fd file) {
@@ -95,25 +115,15 @@ Result<> destroy(const std::string& root, const std::string& id, Force force) {
     return base::make_error(ErrorKind::invalid,
                             "cannot delete container \"" + id + "\" that is not stopped: " + std::string(to_string(status)));
   const auto config = dir.load_config();
-  const bool own_pid_namespace = std::ranges::find(record->namespaces, "pid") != record->namespaces.end();
-  Result<> first;
   // Whether it runs is asked of procfs; should that have failed, its cgroups still know.
   const bool alive = status != Status::stopped || (force == Force::yes && !cgroup_processes(record->cgroup_paths).empty());
-  if (alive || !own_pid_namespace) first = kill_all(*record);
-  auto detached = detach_root(*record);
-  if (first && !detached) first = std::move(detached);
-  if (!record->unit.empty())
-    if (auto stopped = stop_unit(record->unit); first && !stopped) first = std::move(stopped);
-  auto gone = remove_cgroup(record->cgroup_paths);
-  // The record stays with what is left of the container: the next delete finds it.
-  if (!gone) return first ? std::move(gone) : std::move(first);
-  auto removed = dir.remove();
-  if (first && !removed) first = std::move(removed);
-  // config.md: a failing poststop hook is worth a warning, and the others run all the same.
-  if (config && !config->hooks.poststop.empty())
-    for (const auto& error : run_all_hooks(config->hooks.poststop, hook_run(*record, Status::stopped), "poststop"))
-      report_warning(error);
-  return first;
+  return take_away(dir, *record, config ? config->hooks.poststop : std::vector<spec::Hook>{}, alive);
+}
+
+Result<> destroy_ended(const StateDir& dir, const ContainerRecord& record, const std::vector<spec::Hook>& poststop) {
+  // Somebody else was faster, its poststop hooks included.
+  if (::access(dir.path().c_str(), F_OK) != 0) return {};
+  return take_away(dir, record, poststop, false);
 }
 
 }  // namespace runtime::oci

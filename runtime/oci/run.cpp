@@ -76,7 +76,7 @@ Result<int> verb_run(const Global& global, const Arguments& arguments) {
   launched.commit();
   ASSIGN_OR_RETURN(const int code, wait_in_foreground({.pid = launched.pid(), .pidfd = launched.pidfd(),
                                                        .signals = signals.borrow(), .terminal = launched.take_terminal()}));
-  if (!arguments.has("keep")) TRY(destroy(global.root, options.id, Force::yes));
+  if (!arguments.has("keep")) TRY(destroy_ended(launched.state(), launched.record(), launched.config().hooks.poststop));
   return code;
 }
 

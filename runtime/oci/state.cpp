@@ -5,6 +5,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <chrono>
+
 #include "base/sys.h"
 #include "runtime/linux/cgroup.h"
 #include "runtime/linux/text.h"
@@ -85,11 +87,15 @@ Result<> check_id(const std::string& id) {
 std::string now_text() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  tm parts{};
-  ::gmtime_r(&now.tv_sec, &parts);
+  // Not gmtime_r(3): it reads the local time zone's file, which says nothing about UTC.
+  const std::chrono::sys_seconds moment{std::chrono::seconds(now.tv_sec)};
+  const auto day = std::chrono::floor<std::chrono::days>(moment);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss time(moment - day);
   char text[64];
-  const std::size_t length = ::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-  std::snprintf(text + length, sizeof text - length, ".%06ldZ", now.tv_nsec / 1000);
+  std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%06ldZ", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                static_cast<unsigned>(date.day()), static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
+                static_cast<int>(time.seconds().count()), now.tv_nsec / 1000);
   return text;
 }
 

@@ -3,10 +3,11 @@
 
 usage: tests/bench/runtime.py BIN_DIR [RUNS]     (as root)
 One JSON line a measurement: wall and CPU milliseconds a run (median of 5 interleaved rounds), CPU over the whole process tree, and
-the runtime's own largest resident set. "floor" is tests/bench/runtime_floor.c: what the kernel alone costs.
+the runtime's own largest resident set. "floor" is tests/bench/runtime_floor.c: what the kernel alone costs; "floor with cgroups and
+filter" is the same with the cgroups and the seccomp filter of the bundle.
 What needs a compiler or headers is kept in BIN_DIR as bench-*, for machines without them.
 """
-import json, os, resource, shutil, statistics, subprocess, sys, tempfile, time
+import json, os, resource, shutil, statistics, struct, subprocess, sys, tempfile, time
 
 DEFAULT_CAPS = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID",
                 "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE"]
@@ -62,6 +63,19 @@ def syscall_names(ours):
     return names
 
 
+def full_floor(floor, folder, state):
+    """The floor's command line with the filter that ours compiled for this bundle, and every cgroup hierarchy."""
+    cache = os.path.join(state, ".cache/seccomp")
+    with open(os.path.join(cache, os.listdir(cache)[0]), "rb") as file:
+        text = file.read()
+    key_size, instructions = struct.unpack("2I", text[:8])  # CacheHeader of runtime/linux/seccomp.cpp
+    with open(os.path.join(folder, "filter"), "wb") as file:
+        file.write(text[16 + key_size:16 + key_size + 8 * instructions])
+    with open("/proc/self/mounts") as file:
+        hierarchies = sorted({line.split()[1] for line in file if line.split()[2] in ("cgroup", "cgroup2")})
+    return [floor, os.path.join(folder, "rootfs"), "/true", os.path.join(folder, "filter")] + hierarchies
+
+
 def measure(command, runs):
     """(wall, cpu) milliseconds a run; `{}` in the command becomes a fresh id."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -99,8 +113,11 @@ def main():
         make_bundle(folder, ours, ["/true"])
         here = os.path.dirname(os.path.abspath(__file__))
         floor = compiled(ours, "floor", os.path.join(here, "runtime_floor.c"))
+        measure(runtimes["compose-runtime"] + ["run", "--bundle", folder, "{}"], 1)
+        full = full_floor(floor, folder, folder + "/state-ours")
         for _ in range(5):
             results.setdefault(("run", "floor"), []).append(measure([floor, os.path.join(folder, "rootfs"), "/true"], runs))
+            results.setdefault(("run", "floor with cgroups and filter"), []).append(measure(full, runs))
             for name, command in runtimes.items():
                 results.setdefault(("run", name), []).append(measure(command + ["run", "--bundle", folder, "{}"], runs))
         make_bundle(folder, ours, ["/true", "wait"])

@@ -1,22 +1,31 @@
-// The least a container costs the kernel: clone3, the mounts of a Docker-like bundle, pivot_root, execve, wait. No cgroup, no seccomp
-// filter, no capabilities, no JSON, no state. `runtime.py` runs it beside the runtimes.
-// usage: runtime_floor ROOTFS PROGRAM
+// The least a container costs the kernel: clone3, the mounts of a Docker-like bundle, pivot_root, execve, wait. No capabilities, no
+// JSON, no state. With FILTER and HIERARCHIES also what a runtime can't leave out of such a bundle: a cgroup in each (v1) hierarchy,
+// made, entered, shown at /sys/fs/cgroup and removed; and the compiled seccomp filter in the file FILTER. `runtime.py` runs both.
+// usage: runtime_floor ROOTFS PROGRAM [FILTER HIERARCHY...]
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/mount.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+// <sys/mount.h> and <linux/mount.h> of glibc 2.36 exclude each other.
+#define MNT_DETACH 2
+int mount(const char*, const char*, const char*, unsigned long, const void*);
+int umount2(const char*, int);
 
 static void check(long result, const char* what) {
   if (result >= 0) return;
@@ -29,6 +38,63 @@ static void mount_at(const char* type, const char* target, unsigned long flags, 
   check(mount(type, target, type, flags, data), target);
 }
 
+static char** hierarchies;  // ends with a null pointer
+static int tasks[32], trees[32];
+
+static char* folder_in(const char* hierarchy) {
+  static char path[512];
+  snprintf(path, sizeof path, "%s/floor-%d", hierarchy, getpid());
+  return path;
+}
+
+static void copy_setting(const char* hierarchy, const char* name) {
+  char path[600], text[256];
+  snprintf(path, sizeof path, "%s/%s", hierarchy, name);
+  const int from = open(path, O_RDONLY | O_CLOEXEC);
+  const ssize_t length = read(from, text, sizeof text);
+  close(from);
+  snprintf(path, sizeof path, "%s/%s", folder_in(hierarchy), name);
+  const int to = open(path, O_WRONLY | O_CLOEXEC);
+  check(write(to, text, (size_t)length), path);
+  close(to);
+}
+
+static void make_cgroups(void) {
+  for (unsigned at = 0; hierarchies[at]; ++at) {
+    char* path = folder_in(hierarchies[at]);
+    check(mkdir(path, 0755), path);
+    check(trees[at] = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), "open_tree");
+    if (strstr(path, "cpuset")) copy_setting(hierarchies[at], "cpuset.cpus"), copy_setting(hierarchies[at], "cpuset.mems");
+    path = folder_in(hierarchies[at]);
+    tasks[at] = open(strcat(path, "/tasks"), O_WRONLY | O_CLOEXEC);
+    if (tasks[at] < 0) strcpy(strrchr(path, '/'), "/cgroup.procs"), tasks[at] = open(path, O_WRONLY | O_CLOEXEC);
+    check(tasks[at], path);
+  }
+}
+
+static void enter_cgroups(void) {
+  for (unsigned at = 0; hierarchies[at]; ++at) check(write(tasks[at], "0", 1), "tasks");
+}
+
+static void show_cgroups(void) {
+  for (unsigned at = 0; hierarchies[at]; ++at) {
+    char path[512];
+    snprintf(path, sizeof path, "sys/fs/cgroup/%s", strrchr(hierarchies[at], '/') + 1);
+    mkdir(path, 0755);
+    check(syscall(SYS_move_mount, trees[at], "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH), path);
+  }
+}
+
+static struct sock_fprog read_filter(const char* file) {
+  static struct sock_filter program[BPF_MAXINSNS];
+  const int from = open(file, O_RDONLY | O_CLOEXEC);
+  const ssize_t length = read(from, program, sizeof program);
+  check(length, file);
+  close(from);
+  const struct sock_fprog out = {.len = (unsigned short)((size_t)length / sizeof *program), .filter = program};
+  return out;
+}
+
 static void make_mounts(void) {
   const unsigned long plain = MS_NOSUID | MS_NODEV | MS_NOEXEC;
   mount_at("proc", "proc", plain, NULL);
@@ -36,6 +102,7 @@ static void make_mounts(void) {
   mount_at("devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620");
   mount_at("sysfs", "sys", plain | MS_RDONLY, NULL);
   mount_at("tmpfs", "sys/fs/cgroup", plain, "mode=755");
+  if (hierarchies) show_cgroups();
   mount_at("mqueue", "dev/mqueue", plain, NULL);
   mount_at("tmpfs", "dev/shm", plain, "mode=1777,size=65536k");
   static const struct { const char* name; unsigned major, minor; } nodes[] = {
@@ -60,6 +127,13 @@ static void make_mounts(void) {
 
 int main(int count, char** words) {
   if (count < 3) return 2;
+  struct sock_fprog filter = {0, NULL};
+  if (count > 4) {
+    hierarchies = words + 4;
+    filter = read_filter(words[3]);
+    words[3] = NULL;
+    make_cgroups();
+  }
   struct clone_args arguments;
   memset(&arguments, 0, sizeof arguments);
   arguments.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
@@ -67,17 +141,20 @@ int main(int count, char** words) {
   const long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
   check(pid, "clone3");
   if (pid == 0) {
+    if (hierarchies) enter_cgroups();
     check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "private");
     check(mount(words[1], words[1], NULL, MS_BIND | MS_REC, NULL), words[1]);
     check(chdir(words[1]), words[1]);
     make_mounts();
     check(syscall(SYS_pivot_root, ".", "."), "pivot_root");
     check(umount2(".", MNT_DETACH), "umount");
+    if (filter.len) check(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &filter), "seccomp");
     execv(words[2], words + 2);
     check(-1, words[2]);
   }
   int status = 0;
   while (waitpid((pid_t)pid, &status, 0) < 0 && errno == EINTR) {
   }
+  for (unsigned at = 0; hierarchies && hierarchies[at]; ++at) check(rmdir(folder_in(hierarchies[at])), "rmdir");
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
