@@ -21,6 +21,11 @@ Result<std::uint64_t> held_capabilities() {
   return static_cast<std::uint64_t>(data[1].permitted) << 32 | data[0].permitted;
 }
 
+bool may_mount() {
+  const auto held = held_capabilities();
+  return held && (*held >> CAP_SYS_ADMIN & 1);
+}
+
 namespace {
 
 std::uint64_t mask_of(const char* set, const std::vector<std::string>& list, std::vector<std::string>& warnings) {

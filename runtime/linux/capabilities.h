@@ -14,6 +14,8 @@ struct CapabilityMasks {
 
 /// What we hold and could hand on.
 base::Result<std::uint64_t> held_capabilities();
+/// Whether we have CAP_SYS_ADMIN: without it mounts and namespaces need a user namespace of our own first.
+bool may_mount();
 
 /// The sets that can be given by somebody who holds `held`. What is asked for beyond that, a name no kernel knows included, is
 /// left out and told in `warnings`: runtime-spec config.md "Linux Process" forbids to fail. Pure.

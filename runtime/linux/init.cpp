@@ -48,6 +48,8 @@ Result<> enter_namespaces(InitContext& context, Stage& stage) {
     TRY(context.sync.send(SyncType::need_placing));
     TRY(context.sync.expect(SyncType::go));
   }
+  // Until here our unprivileged runtime had to write our id maps.
+  if (!context.late_root.empty()) TRY(sys::wrap("prctl", ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)));
   // The host's procfs, for everything written there on the way: the container's own could be anything.
   ASSIGN_OR_RETURN(stage.proc, kernel::open_proc("/proc", O_PATH | O_DIRECTORY));
   TRY(join_namespaces(context.namespaces));
@@ -65,6 +67,17 @@ Result<> enter_namespaces(InitContext& context, Stage& stage) {
   if (!config.domainname.empty())
     TRY(sys::wrap("domainname", ::setdomainname(config.domainname.data(), config.domainname.size())));
   return apply_sysctls(stage.proc.borrow(), config.linux_.sysctl);
+}
+
+/// What the runtime had no right to open: see InitContext::late_root. Our mount namespace is a copy, its paths are the host's.
+Result<> open_late(InitContext& context) {
+  if (context.late_root.empty()) return {};
+  ASSIGN_OR_RETURN(context.root, open_root(context.late_root));
+  const spec::Linux& config = context.config->linux_;
+  ASSIGN_OR_RETURN(context.sources, open_sources(context.mounts, context.cgroups, context.cgroup_path,
+                                                 {.bundle = context.bundle, .new_cgroup_namespace = context.namespaces.new_cgroup,
+                                                  .uid_mappings = &config.uid_mappings, .gid_mappings = &config.gid_mappings}));
+  return {};
 }
 
 /// Puts the detached root where pivot_root can take it: above "/" of this mount namespace, or at `root_place`.
@@ -110,6 +123,7 @@ bool makes_default_devices(const InitContext& context) {
 
 Result<> build_root(InitContext& context, Stage& stage) {
   const spec::Config& config = *context.config;
+  TRY(open_late(context));
   const Fd root = context.root.borrow();
   const bool user_namespace = context.namespaces.has(CLONE_NEWUSER);
   TRY(attach_root(context));

@@ -30,6 +30,10 @@ struct InitContext {
   base::UniqueFd seccomp_listener_socket;   ///< connected to listenerPath
   SyncSocket sync;                          ///< init's end
   std::vector<base::UniqueFd> devices;      ///< see open_devices()
+  /// Whoever may not mount on the host leaves that to init, which has every right in its new user namespace: the root's path and
+  /// what open_sources() needs. Empty = `root` and `sources` are there.
+  std::string late_root;
+  std::string cgroup_path;
   std::string root_place;                   ///< attach the root at this folder of the host; "" = above "/"
   bool own_mounts = true;                   ///< no: the container shares the host's mount namespace and gets a chroot there
   bool without_process = false;             ///< `create` of a config without one: `start` will fail

@@ -39,7 +39,7 @@ Result<> enter(JoinContext& context, UniqueFd& proc) {
     TRY(sys::wrap("fchdir", ::fchdir(context.root.number())));
     TRY(sys::wrap("chroot", ::chroot(".")));
   }
-  if (context.namespaces & CLONE_NEWUSER) {
+  if (context.user_joined || (context.namespaces & CLONE_NEWUSER)) {
     TRY(sys::wrap("setresgid", ::setresgid(0, 0, 0)));
     TRY(sys::wrap("setresuid", ::setresuid(0, 0, 0)));
   }

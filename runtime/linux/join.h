@@ -17,6 +17,7 @@ struct JoinContext {
   std::string seccomp_state;              ///< what the seccomp agent is told
   SyncSocket sync;
   bool new_keyring = true;
+  bool user_joined = false;               ///< the user namespace was entered before the clone
 };
 
 /// Never returns: becomes the program, or reports the error over the sync socket and exits.

@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/process.h"
@@ -122,6 +123,31 @@ Result<ChildNamespaces> ChildNamespaces::enter(const NamespacePlan& plan, const 
 ChildNamespaces::~ChildNamespaces() {
   if (own_pid_.valid()) (void)::setns(own_pid_.number(), CLONE_NEWPID);
   if (own_time_.valid()) (void)::setns(own_time_.number(), CLONE_NEWTIME);
+}
+
+Result<kernel::Cloned> clone_by_helper(const kernel::CloneOptions& options, const std::function<int()>& enter) {
+  ASSIGN_OR_RETURN(auto ends, sys::pipe());
+  ASSIGN_OR_RETURN(auto helper, kernel::clone3({.flags = 0, .cgroup = options.cgroup}));
+  if (helper.pid == 0) {
+    std::int32_t answer[2] = {0, enter()};
+    if (answer[1] == 0) {
+      // The process itself is told by the 0 and goes on with the caller's code.
+      auto process = kernel::clone3({.flags = options.flags | CLONE_PARENT, .cgroup = -1});
+      if (process && process->pid == 0) return kernel::Cloned{.pid = 0, .pidfd = UniqueFd()};
+      if (process) answer[0] = process->pid;
+      if (!process) answer[1] = process.error().number;
+    }
+    [[maybe_unused]] const ssize_t told = ::write(ends.second.number(), answer, sizeof answer);
+    ::_exit(0);
+  }
+  ends.second.reset();
+  std::int32_t answer[2] = {0, EPIPE};
+  [[maybe_unused]] const ssize_t heard = ::read(ends.first.number(), answer, sizeof answer);
+  while (::waitpid(helper.pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  if (answer[1] != 0) return base::errno_error(answer[1], "joining the user namespace");
+  ASSIGN_OR_RETURN(auto pidfd, sys::pidfd_open(answer[0]));
+  return kernel::Cloned{.pid = answer[0], .pidfd = std::move(pidfd)};
 }
 
 Result<> join_namespaces(const NamespacePlan& plan) {

@@ -1,11 +1,13 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "runtime/linux/kernel.h"
 #include "runtime/spec/spec.h"
 
 namespace runtime {
@@ -49,6 +51,11 @@ class ChildNamespaces {
  private:
   base::UniqueFd own_pid_, own_time_;
 };
+
+/// Clones a process from within namespaces that the caller itself must not or can't enter: a helper process runs `enter` (0 or errno),
+/// clones with `options` as the caller does with clone3(), and ends; the process is its brother, a child of the caller, with the
+/// helper's namespaces. A CLONE_PARENT in `options` is of no effect. Blocks until the helper has ended.
+base::Result<kernel::Cloned> clone_by_helper(const kernel::CloneOptions& options, const std::function<int()>& enter);
 
 /// Init's part: setns into the rest. The user namespace was entered before init was cloned.
 base::Result<> join_namespaces(const NamespacePlan& plan);

@@ -61,6 +61,15 @@ Result<> check_limits(const spec::Process& process) {
   return {};
 }
 
+/// Whoever asks for a label relies on it: without its security module it is an error, as under runc. (crun goes on without.)
+Result<> check_labels(const spec::Process& process) {
+  if (!process.apparmor_profile.empty() && process.apparmor_profile != "unconfined" && !kernel::has_apparmor())
+    return base::make_error(ErrorKind::unsupported, "process.apparmorProfile '" + process.apparmor_profile + "': this kernel runs without AppArmor");
+  if (!process.selinux_label.empty() && !kernel::has_selinux())
+    return base::make_error(ErrorKind::unsupported, "process.selinuxLabel '" + process.selinux_label + "': this kernel runs without SELinux");
+  return {};
+}
+
 }  // namespace
 
 std::optional<int> rlimit_number(std::string_view name) {
@@ -91,8 +100,7 @@ Result<PreparedProcess> prepare_process(const spec::Process& process, const spec
     }
     out.capabilities = capability_masks(*process.capabilities, held, out.warnings);
   }
-  if (!process.apparmor_profile.empty()) out.apparmor = kernel::has_apparmor();
-  if (!process.selinux_label.empty()) out.selinux = kernel::has_selinux();
+  TRY(check_labels(process));
   if (config.personality) {
     ASSIGN_OR_RETURN(out.personality, personality_value(*config.personality));
   }
@@ -145,15 +153,14 @@ Result<> own_stdio(std::uint32_t uid, std::uint32_t gid) {
 
 namespace {
 
-Result<> set_labels(const FinalStep& step, const PreparedProcess& prepared) {
-  const spec::Process& process = *prepared.process;
-  if (!process.apparmor_profile.empty() && prepared.apparmor) {
+Result<> set_labels(const FinalStep& step, const spec::Process& process) {
+  if (!process.apparmor_profile.empty() && kernel::has_apparmor()) {
     auto own = kernel::write_at(step.proc, "self/attr/apparmor/exec", "exec " + process.apparmor_profile);
     if (!own && own.error().number == ENOENT)
       own = kernel::write_at(step.proc, "self/attr/exec", "exec " + process.apparmor_profile);
     TRY(std::move(own).with("process.apparmorProfile " + process.apparmor_profile));
   }
-  if (!process.selinux_label.empty() && prepared.selinux)
+  if (!process.selinux_label.empty())
     TRY(kernel::write_at(step.proc, "self/attr/exec", process.selinux_label).with("process.selinuxLabel"));
   return {};
 }
@@ -203,7 +210,7 @@ Result<> become_user(const PreparedProcess& prepared, const FinalStep& step,
     if (!listener.valid()) return {};
     return on_listener(std::move(listener));
   };
-  TRY(set_labels(step, prepared));
+  TRY(set_labels(step, process));
   bool in_cwd = ::chdir(process.cwd.c_str()) == 0;
   if (!in_cwd && errno == ENOENT && step.make_cwd) {
     TRY(make_cwd(process.cwd));

@@ -25,7 +25,6 @@ struct PreparedProcess {
   bool tiny_init = false;
   std::vector<std::string> warnings;             ///< what was asked for and can't be given, although it is no error
   bool user_namespace = false;
-  bool apparmor = true, selinux = true;          ///< does this kernel have them
   bool keep_groups = false;                      ///< annotation run.oci.keep_original_groups
 };
 

@@ -59,7 +59,11 @@ Result<> kill_one(const Global& global, const Arguments& arguments, const std::s
   ASSIGN_OR_RETURN(const auto dir, StateDir::open(global.root, id));
   ASSIGN_OR_RETURN(const auto record, dir.load());
   const Status status = current_status(dir, record);
-  if (arguments.has("all")) return signal_cgroup(record.cgroup_paths, *number);
+  if (arguments.has("all") && !record.cgroup_paths.empty()) return signal_cgroup(record.cgroup_paths, *number);
+  if (arguments.has("all")) {
+    for (const pid_t pid : container_processes(record)) (void)::kill(pid, *number);
+    return {};
+  }
   if (status == Status::stopped)
     return base::make_error(ErrorKind::invalid, "cannot kill container \"" + id + "\": container not running");
   // The pidfd first, then the check that the pid is still init's: no other process can be hit.

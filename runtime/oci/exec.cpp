@@ -204,7 +204,13 @@ Result<> prepare(const Global& global, const Arguments& arguments, Exec& exec) {
 
 Result<kernel::Cloned> clone_into(Exec& exec) {
   UniqueFd own_pid;
-  if (exec.joins_pid) {
+  if ((exec.context.namespaces & CLONE_NEWUSER) != 0 && !may_mount()) {
+    // Without privilege the pid namespace can only be joined from inside the user namespace that owns it, where we then stay: our ids,
+    // and with them our files, remain what they are, and nobody there may look into us.
+    TRY(kernel::setns(exec.context.init.borrow(), CLONE_NEWUSER | (exec.joins_pid ? CLONE_NEWPID : 0)).with("joining the user namespace"));
+    exec.context.namespaces &= ~static_cast<std::uint64_t>(CLONE_NEWUSER);
+    exec.context.user_joined = true;
+  } else if (exec.joins_pid) {
     ASSIGN_OR_RETURN(own_pid, sys::open("/proc/self/ns/pid", O_RDONLY));
     TRY(kernel::setns(exec.context.init.borrow(), CLONE_NEWPID).with("joining the pid namespace"));
   }

@@ -157,7 +157,7 @@ Result<int> verb_ps(const Global& global, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto dir, StateDir::open(global.root, id));
   ASSIGN_OR_RETURN(const auto record, dir.load());
   ASSIGN_OR_RETURN(const auto format, format_of(arguments));
-  const auto pids = cgroup_processes(record.cgroup_paths);
+  const auto pids = container_processes(record);
   std::string out;
   if (format == "json") {
     for (const pid_t pid : pids) out += (out.empty() ? "" : ",") + std::to_string(pid);

@@ -66,24 +66,13 @@ Result<> refuse_unsupported(const spec::Config& config) {
   const auto refuse = [](const char* what) { return base::make_error(ErrorKind::unsupported, what); };
   if (config.linux_.seccomp && config.annotations.contains("run.oci.seccomp_fail_unknown_syscall"))
     TRY(check_syscall_names(*config.linux_.seccomp));
+  if (!config.linux_.mount_label.empty() && !kernel::has_selinux())
+    return refuse("linux.mountLabel: this kernel runs without SELinux");
   if (config.linux_.intel_rdt) return refuse("linux.intelRdt: not supported");
   if (!config.linux_.net_devices.empty()) return refuse("linux.netDevices: not supported");
   if (!config.linux_.rootfs_propagation.empty() && !propagation_flags(config.linux_.rootfs_propagation))
     return base::make_error(ErrorKind::invalid, "linux.rootfsPropagation: unknown '" + config.linux_.rootfs_propagation + "'");
   return {};
-}
-
-/// Labels without their security module have nothing to protect with; whoever asked for them is told.
-void warn_about_labels(spec::Config& config) {
-  const auto warn = [](const char* property, const char* module) {
-    report_warning(base::make_error(ErrorKind::unsupported, std::string(property) + ": this kernel runs without " + module + ", ignoring it"));
-  };
-  if (!config.process->apparmor_profile.empty() && !kernel::has_apparmor()) warn("process.apparmorProfile", "AppArmor");
-  if (config.process->selinux_label.empty() && config.linux_.mount_label.empty()) return;
-  if (kernel::has_selinux()) return;
-  if (!config.process->selinux_label.empty()) warn("process.selinuxLabel", "SELinux");
-  if (!config.linux_.mount_label.empty()) warn("linux.mountLabel", "SELinux");
-  config.linux_.mount_label.clear();
 }
 
 Result<UniqueFd> detached_root(const spec::Config& config, const CreateOptions& options, const std::string& bundle) {
@@ -118,7 +107,6 @@ Result<> Launched::prepare(const CreateOptions& options) {
   context.own_mounts = std::ranges::any_of(config_->linux_.namespaces, [](const auto& space) { return space.type == "mount"; });
   // A shared mount namespace can't be given another root: a chroot is all there is.
   if (!context.own_mounts) context.pivot = false;
-  warn_about_labels(*config_);
   context.hooks_before_pivot = !config_->hooks.prestart.empty() || !config_->hooks.create_runtime.empty();
   ASSIGN_OR_RETURN(context.namespaces, plan_namespaces(*config_));
   ASSIGN_OR_RETURN(context.mounts, plan_mounts(*config_));
@@ -170,18 +158,14 @@ Result<> Launched::place_root(const CreateOptions& options) {
   return {};
 }
 
-Result<> Launched::prepare_files(const CreateOptions& options) {
+/// Without the right to mount here, a new user namespace gives it to init: see InitContext::late_root.
+bool Launched::opens_late(const CreateOptions& options) const {
+  return context_->own_mounts && context_->namespaces.has(CLONE_NEWUSER) && options.rootfs_fd < 0 && !may_mount();
+}
+
+/// The root, the nodes of /dev and what is bound, opened with the host's rights.
+Result<> Launched::open_trees(const CreateOptions& options) {
   InitContext& context = *context_;
-  if (options.cgroups == CgroupManager::direct) {
-    const spec::Resources resources = config_->linux_.resources.value_or(spec::Resources{});
-    ASSIGN_OR_RETURN(const auto plan, plan_cgroup(context.cgroups, record_.cgroup_path, resources));
-    ASSIGN_OR_RETURN(cgroup_, ScopedCgroup::make(plan, resources));
-    record_.cgroup_paths = cgroup_.paths();
-  }
-  const auto shows_cgroups = [](const PlannedMount& mount) { return mount.kind == MountKind::cgroup; };
-  if (!record_.unit.empty() && !context.cgroups.unified_only() && !context.namespaces.new_cgroup && std::ranges::any_of(context.mounts, shows_cgroups))
-    return base::make_error(ErrorKind::unsupported, "--systemd-cgroup: on cgroup v1 a cgroup mount needs a cgroup namespace of its own");
-  context.tasks = &cgroup_.tasks();
   ASSIGN_OR_RETURN(context.root, detached_root(*config_, options, context.bundle));
   TRY(place_root(options));
   if (context.namespaces.is_new(CLONE_NEWUSER)) {
@@ -192,6 +176,31 @@ Result<> Launched::prepare_files(const CreateOptions& options) {
                                 {.bundle = context.bundle, .new_cgroup_namespace = context.namespaces.new_cgroup,
                                  .uid_mappings = &config_->linux_.uid_mappings,
                                  .gid_mappings = &config_->linux_.gid_mappings}));
+  return {};
+}
+
+Result<> Launched::prepare_files(const CreateOptions& options) {
+  InitContext& context = *context_;
+  if (options.cgroups == CgroupManager::direct) {
+    spec::Resources resources = config_->linux_.resources.value_or(spec::Resources{});
+    // Nobody makes device nodes in a user namespace: without the right to set device rules none are needed there, as under runc.
+    if (opens_late(options)) resources.devices.clear();
+    ASSIGN_OR_RETURN(const auto plan, plan_cgroup(context.cgroups, record_.cgroup_path, resources));
+    ASSIGN_OR_RETURN(cgroup_, ScopedCgroup::make(plan, resources));
+    record_.cgroup_paths = cgroup_.paths();
+  }
+  const auto shows_cgroups = [](const PlannedMount& mount) { return mount.kind == MountKind::cgroup; };
+  if (!record_.unit.empty() && !context.cgroups.unified_only() && !context.namespaces.new_cgroup && std::ranges::any_of(context.mounts, shows_cgroups))
+    return base::make_error(ErrorKind::unsupported, "--systemd-cgroup: on cgroup v1 a cgroup mount needs a cgroup namespace of its own");
+  context.tasks = &cgroup_.tasks();
+  if (opens_late(options)) {
+    if (config_->root.path.empty()) return base::make_error(ErrorKind::invalid, "root.path: missing");
+    context.late_root = record_.rootfs;
+    context.cgroup_path = record_.cgroup_path;
+    TRY(place_root(options));
+  } else {
+    TRY(open_trees(options));
+  }
   if (config_->process->terminal && !options.console_socket.empty()) {
     ASSIGN_OR_RETURN(context.console_socket, sys::connect_unix(options.console_socket).with("--console-socket"));
   } else if (config_->process->terminal && options.child_of_caller) {
@@ -218,42 +227,22 @@ pid_t pid_on_host() {
   return length > 0 ? std::atoi(std::string(text, static_cast<std::size_t>(length)).c_str()) : 0;
 }
 
-/// A new pid namespace must belong to a joined user namespace, which can only be entered first: a helper enters it and clones
-/// init as its brother, our child. (Everything else is owned rightly because init's clone makes it.)
+/// A new pid namespace must belong to a joined user namespace, which can only be entered first. (Everything else is owned rightly
+/// because init's clone makes it.)
 Result<kernel::Cloned> clone_in_joined_user(NamespacePlan& plan, const spec::Config& config, const kernel::CloneOptions& options) {
-  ASSIGN_OR_RETURN(auto ends, sys::pipe());
-  ASSIGN_OR_RETURN(auto helper, kernel::clone3({.flags = 0, .cgroup = options.cgroup}));
-  if (helper.pid == 0) {
+  return clone_by_helper(options, [&] {
     // Here and not in the runtime: the helper itself stays in our pid namespace, whose numbers it has to answer with.
     // Never destroyed: init goes on with a copy of it and must not be led back.
     const auto& children = *new Result<ChildNamespaces>(ChildNamespaces::enter(plan, config));
+    if (!children) return children.error().number;
     // User namespaces are sorted to the front. Those that do not belong to it are entered with the rights we still have.
-    const UniqueFd user_fd = std::move(plan.joined.front().fd);
-    const auto& user = user_fd;
+    const UniqueFd user = std::move(plan.joined.front().fd);
     std::erase_if(plan.joined, [](const JoinedNamespace& space) {
       constexpr std::uint64_t early = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
       return (space.flag & early) != 0 && ::setns(space.fd.number(), static_cast<int>(space.flag)) == 0;
     });
-    std::int32_t answer[2] = {0, children ? 0 : children.error().number};
-    if (answer[1] == 0 && ::setns(user.number(), CLONE_NEWUSER) != 0) answer[1] = errno;
-    if (answer[1] == 0) {
-      // Init itself is told by the 0 and goes on with the caller's code.
-      auto init = kernel::clone3({.flags = options.flags | CLONE_PARENT, .cgroup = -1});
-      if (init && init->pid == 0) return kernel::Cloned{.pid = 0, .pidfd = UniqueFd()};
-      if (init) answer[0] = init->pid;
-      if (!init) answer[1] = init.error().number;
-    }
-    [[maybe_unused]] const ssize_t told = ::write(ends.second.number(), answer, sizeof answer);
-    ::_exit(0);
-  }
-  ends.second.reset();
-  std::int32_t answer[2] = {0, EPIPE};
-  [[maybe_unused]] const ssize_t heard = ::read(ends.first.number(), answer, sizeof answer);
-  while (::waitpid(helper.pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  if (answer[1] != 0) return base::errno_error(answer[1], "joining the user namespace");
-  ASSIGN_OR_RETURN(auto pidfd, sys::pidfd_open(answer[0]));
-  return kernel::Cloned{.pid = answer[0], .pidfd = std::move(pidfd)};
+    return ::setns(user.number(), CLONE_NEWUSER) == 0 ? 0 : errno;
+  });
 }
 
 }  // namespace
@@ -273,8 +262,9 @@ Result<> Launched::start_init(const CreateOptions& options) {
   for (const int fd : options.inherited)
     if (fd >= static_cast<int>(3 + context.process.preserve_fds)) context.inherited.push_back(fd);
   ASSIGN_OR_RETURN(auto ends, sys::socketpair(SOCK_SEQPACKET));
-  // Nobody who shares a namespace with init may look into it before it is the program (CVE-2016-9962).
-  TRY(sys::wrap("prctl", ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)));
+  // Nobody who shares a namespace with init may look into it before it is the program (CVE-2016-9962). An unprivileged runtime has to:
+  // the id maps of what can't be looked into belong to root. There init itself does this once they are written.
+  if (context.late_root.empty()) TRY(sys::wrap("prctl", ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)));
   context.user_joined = !context.namespaces.joined.empty() && context.namespaces.joined.front().flag == CLONE_NEWUSER;
   ChildNamespaces child_namespaces;
   if (!context.user_joined) {

@@ -57,6 +57,8 @@ class Launched {
   base::Result<> prepare(const CreateOptions& options);
   base::Result<> start_scope();
   base::Result<> place_root(const CreateOptions& options);
+  [[nodiscard]] bool opens_late(const CreateOptions& options) const;
+  base::Result<> open_trees(const CreateOptions& options);
   base::Result<> prepare_files(const CreateOptions& options);
   base::Result<> start_init(const CreateOptions& options);
   [[noreturn]] void become_init(base::UniqueFd sync);

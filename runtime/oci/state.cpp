@@ -175,6 +175,25 @@ Result<> StateDir::remove() const {
   return sys::remove_tree(path_);  // a temporary file of a writer that was killed
 }
 
+std::vector<pid_t> container_processes(const ContainerRecord& record) {
+  if (!record.cgroup_paths.empty()) return cgroup_processes(record.cgroup_paths);
+  std::vector<pid_t> out;
+  if (process_start_time(record.pid) != record.start_time || record.start_time == 0) return out;
+  const auto space_of = [](const std::string& pid) {
+    std::error_code none;
+    return std::filesystem::read_symlink("/proc/" + pid + "/ns/pid", none).string();
+  };
+  const bool own_pid_namespace = std::ranges::find(record.namespaces, "pid") != record.namespaces.end();
+  const std::string space = space_of(std::to_string(record.pid));
+  if (!own_pid_namespace || space.empty()) return {record.pid};
+  DIR* folder = ::opendir("/proc");
+  if (!folder) return {record.pid};
+  while (const dirent* entry = ::readdir(folder))
+    if (const pid_t pid = std::atoi(entry->d_name); pid > 0 && space_of(entry->d_name) == space) out.push_back(pid);
+  ::closedir(folder);
+  return out;
+}
+
 Status current_status(const StateDir& dir, const ContainerRecord& record) {
   const std::uint64_t start = process_start_time(record.pid);
   if (start == 0 || start != record.start_time) return Status::stopped;

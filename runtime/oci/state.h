@@ -72,6 +72,9 @@ class StateDir {
   bool owned_ = false;
 };
 
+/// All processes of a container: those in its cgroups; where it has none (no right to make any), those in its pid namespace.
+std::vector<pid_t> container_processes(const ContainerRecord& record);
+
 Status current_status(const StateDir& dir, const ContainerRecord& record);
 
 /// Ids become folder names: letters, digits and _ + - . only. Error invalid.

@@ -82,8 +82,10 @@ Outcome Bundle::runtime(const std::vector<std::string>& words, const std::vector
   const auto err = base::sys::open(err_file, O_RDWR | O_CREAT | O_TRUNC, 0666);
   if (!out || !err) return {.code = -2, .out = {}, .err = "cannot open output files"};
   base::SpawnOptions options;
-  options.program = std::filesystem::path(BIN_DIR) / program;
-  options.arguments = {"compose-runtime", "--root", state().string()};
+  options.program = before.empty() ? std::filesystem::path(BIN_DIR) / program : std::filesystem::path(before.front());
+  options.arguments = before;
+  options.arguments.emplace_back(before.empty() ? "compose-runtime" : program);
+  options.arguments.insert(options.arguments.end(), {"--root", state().string()});
   options.arguments.insert(options.arguments.end(), words.begin(), words.end());
   options.fds = {{out->borrow(), 1}, {err->borrow(), 2}};
   options.fds.insert(options.fds.end(), fds.begin(), fds.end());

@@ -33,6 +33,8 @@ class Bundle {
 
   runtime::spec::Config config;           ///< changed by the test, written by the next command
   std::string program = "compose-runtime";  ///< in build/bin
+  /// Words in front of the runtime's command line, their program by its absolute path: somebody else's rights.
+  std::vector<std::string> before;
   [[nodiscard]] std::filesystem::path root() const { return folder_.path() / "rootfs"; }
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_.path(); }
   [[nodiscard]] std::filesystem::path state() const { return folder_.path() / "state"; }

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 
+#include "runtime/linux/kernel.h"
 #include "tests/kernel/runtime/bundle.h"
 
 using runtime_test::Bundle;
@@ -233,4 +234,26 @@ TEST_CASE("an unknown limit, policy or action is an error that names it", "[ns]"
   CHECK(message([](auto& config) { config.process->scheduler = runtime::spec::Scheduler{.policy = "SCHED_LAZY"}; }).find("SCHED_LAZY") != std::string::npos);
   CHECK(message([](auto& config) { config.linux_.seccomp->default_action = "SCMP_ACT_SING"; }).find("SCMP_ACT_SING") != std::string::npos);
   CHECK(message([](auto& config) { config.mounts[0].options = {"no=such"}; }).find("mounting proc at /proc") != std::string::npos);
+}
+
+TEST_CASE("a label whose security module is not there is an error that names the property", "[ns]") {
+  NEED_CONTAINERS();
+  const auto message = [](const std::function<void(runtime::spec::Config&)>& change) {
+    Bundle bundle;
+    change(bundle.config);
+    const auto seen = bundle.run();
+    CHECK(seen.code == 1);
+    CHECK(bundle.leftovers() == "");
+    return seen.err;
+  };
+  if (!runtime::kernel::has_apparmor()) {
+    CHECK(message([](auto& config) { config.process->apparmor_profile = "mine"; }).find("process.apparmorProfile 'mine'") != std::string::npos);
+    Bundle bundle;
+    bundle.config.process->apparmor_profile = "unconfined";  // asks for nothing
+    CHECK(bundle.probe({"exit", "0"}).run().code == 0);
+  }
+  if (!runtime::kernel::has_selinux()) {
+    CHECK(message([](auto& config) { config.process->selinux_label = "a:b:c:s0"; }).find("process.selinuxLabel 'a:b:c:s0'") != std::string::npos);
+    CHECK(message([](auto& config) { config.linux_.mount_label = "a:b:c:s0"; }).find("linux.mountLabel") != std::string::npos);
+  }
 }
