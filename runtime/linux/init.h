@@ -38,7 +38,7 @@ struct InitContext {
   bool own_mounts = true;                   ///< no: the container shares the host's mount namespace and gets a chroot there
   bool without_process = false;             ///< `create` of a config without one: `start` will fail
   bool pivot = true, new_keyring = true, hooks_before_pivot = false, map_ids = false;
-  bool placed_outside = false;              ///< the runtime writes our id maps or puts us into a cgroup before we go on
+  bool placed_outside = false;              ///< the runtime writes our id maps, places us or brings interfaces first
   bool user_joined = false;                 ///< the joined user namespace was entered before the clone
 };
 

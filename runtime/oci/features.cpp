@@ -42,7 +42,7 @@ void write_linux(spec::JsonWriter& out) {
   out.object("apparmor", [&] { out.member("enabled", true); });
   out.object("selinux", [&] { out.member("enabled", true); });
   out.object("intelRdt", [&] { out.member("enabled", false); });
-  out.object("netDevices", [&] { out.member("enabled", false); });
+  out.object("netDevices", [&] { out.member("enabled", true); });
   out.object("memoryPolicy", [&] { out.strings("modes", known_memory_modes()).strings("flags", known_memory_flags()); });
   out.object("mountExtensions", [&] { out.object("idmap", [&] { out.member("enabled", true); }); });
 }

@@ -15,6 +15,7 @@
 #include "base/sys.h"
 #include "runtime/linux/hooks.h"
 #include "runtime/linux/kernel.h"
+#include "runtime/linux/net_devices.h"
 #include "runtime/linux/rootfs.h"
 #include "runtime/oci/destroy.h"
 #include "runtime/oci/logging.h"
@@ -69,7 +70,6 @@ Result<> refuse_unsupported(const spec::Config& config) {
   if (!config.linux_.mount_label.empty() && !kernel::has_selinux())
     return refuse("linux.mountLabel: this kernel runs without SELinux");
   if (config.linux_.intel_rdt) return refuse("linux.intelRdt: not supported");
-  if (!config.linux_.net_devices.empty()) return refuse("linux.netDevices: not supported");
   if (!config.linux_.rootfs_propagation.empty() && !propagation_flags(config.linux_.rootfs_propagation))
     return base::make_error(ErrorKind::invalid, "linux.rootfsPropagation: unknown '" + config.linux_.rootfs_propagation + "'");
   return {};
@@ -109,6 +109,7 @@ Result<> Launched::prepare(const CreateOptions& options) {
   if (!context.own_mounts) context.pivot = false;
   context.hooks_before_pivot = !config_->hooks.prestart.empty() || !config_->hooks.create_runtime.empty();
   ASSIGN_OR_RETURN(context.namespaces, plan_namespaces(*config_));
+  TRY(check_net_devices(*config_, context.namespaces));
   ASSIGN_OR_RETURN(context.mounts, plan_mounts(*config_));
   ASSIGN_OR_RETURN(context.process, prepare_process(*config_->process, config_->linux_, seccomp_cache(options.root)));
   context.process.preserve_fds = options.preserve_fds + options.listen_fds;
@@ -119,7 +120,7 @@ Result<> Launched::prepare(const CreateOptions& options) {
   context.process.keep_groups = config_->annotations.contains("run.oci.keep_original_groups");
   context.process.tiny_init = options.tiny_init;
   context.map_ids = context.namespaces.is_new(CLONE_NEWUSER);
-  context.placed_outside = context.map_ids || options.cgroups == CgroupManager::systemd;
+  context.placed_outside = context.map_ids || options.cgroups == CgroupManager::systemd || !config_->linux_.net_devices.empty();
   ASSIGN_OR_RETURN(context.cgroups, cgroup_host());
   if (options.cgroups == CgroupManager::systemd) {
     ASSIGN_OR_RETURN(scope_, systemd_unit(config_->linux_.cgroups_path, options.id, ::geteuid() != 0));
@@ -306,6 +307,15 @@ Result<> Launched::start_scope() {
   return {};
 }
 
+/// Before init sets sysctls, which may name an interface.
+Result<> Launched::bring_net_devices() {
+  if (config_->linux_.net_devices.empty()) return {};
+  for (const JoinedNamespace& space : context_->namespaces.joined)
+    if (space.flag == CLONE_NEWNET) return move_net_devices(config_->linux_.net_devices, space.fd.borrow());
+  ASSIGN_OR_RETURN(const auto own, sys::open("/proc/" + std::to_string(record_.pid) + "/ns/net", O_RDONLY));
+  return move_net_devices(config_->linux_.net_devices, own.borrow());
+}
+
 Result<> Launched::converse(const CreateOptions& options) {
   InitContext& context = *context_;
   // Init has its own copies by now; ours would keep mounts and sockets alive.
@@ -327,6 +337,7 @@ Result<> Launched::converse(const CreateOptions& options) {
       TRY(start_scope());
     }
     if (context.map_ids) TRY(write_id_maps(record_.pid, config_->linux_));
+    TRY(bring_net_devices());
     TRY(sync_.send(SyncType::go));
   }
   record_.start_time = process_start_time(record_.pid);

@@ -56,6 +56,7 @@ class Launched {
   Launched() = default;
   base::Result<> prepare(const CreateOptions& options);
   base::Result<> start_scope();
+  base::Result<> bring_net_devices();
   base::Result<> place_root(const CreateOptions& options);
   [[nodiscard]] bool opens_late(const CreateOptions& options) const;
   base::Result<> open_trees(const CreateOptions& options);

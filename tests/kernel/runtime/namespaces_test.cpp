@@ -25,6 +25,19 @@ void map_users(Bundle& bundle) {
   (void)!::lchown(bundle.root().c_str(), 100000, 100000);
 }
 
+/// Runs ip(8) commands; true when all succeeded.
+bool make_links(const std::string& commands) {
+  base::SpawnOptions options;
+  options.program = "/bin/sh";
+  options.arguments = {"sh", "-ec", commands};
+  options.environment = {{"PATH=/usr/sbin:/sbin:/usr/bin:/bin"}};
+  options.fds = {{base::Fd(2), 2}};
+  auto child = base::ChildProcess::spawn(options);
+  if (!child) return false;
+  const auto status = child->wait(std::chrono::seconds(10));
+  return status && status->code == 0;
+}
+
 }  // namespace
 
 TEST_CASE("a new network namespace has its loopback up, and sysctls of it can be set", "[ns]") {
@@ -246,4 +259,70 @@ TEST_CASE("a user namespace is joined by path, and new namespaces belong to it",
   // Joined for real: without privilege over the new namespaces their hostname and mounts could not be set.
   CHECK_FALSE(seen.all("mount").empty());
   CHECK(second.leftovers() == "");
+}
+
+TEST_CASE("an interface moves into the container, is renamed and keeps its addresses, MTU and hardware address", "[ns]") {
+  NEED_CONTAINERS();
+  if (::access("/usr/sbin/ip", X_OK) != 0 && ::access("/sbin/ip", X_OK) != 0) SKIP_TEST("ip (iproute2) is not installed");
+  Bundle bundle;
+  auto& config = bundle.config.linux_;
+  config.namespaces.push_back({.type = "network", .path = ""});
+  config.net_devices = {{"rtpair0", {.name = "inside0"}}, {"rtpair1", {}}};
+  config.sysctl = {{"net.ipv4.conf.inside0.forwarding", "1"}};
+  bundle.probe({"do", "read", "/sys/class/net/inside0/mtu", ",", "read", "/sys/class/net/inside0/address", ",", "read",
+                "/sys/class/net/inside0/flags", ",", "read", "/proc/net/fib_trie", ",", "read", "/sys/class/net/rtpair1/flags", ",", "read",
+                "/proc/sys/net/ipv4/conf/inside0/forwarding"});
+  // The interfaces belong to a network namespace of the test's own: the host's is left alone.
+  const auto in_own = [&](const std::string& more) {
+    return support::in_namespaces(CLONE_NEWNET, [&]() -> std::string {
+      const std::string setup = "ip link add rtpair0 type veth peer name rtpair1; "
+                                "ip link set rtpair0 mtu 1789 address 02:11:22:33:44:55; ip addr add 10.9.8.7/24 brd 10.9.8.254 dev rtpair0; " + more;
+      if (!make_links(setup)) return "no veth pairs";
+      const auto outcome = bundle.run();
+      return outcome.err + outcome.out;
+    });
+  };
+  auto seen = in_own("ip link set rtpair0 up");
+  REQUIRE(seen);
+  if (seen->find("no veth pairs") != std::string::npos) SKIP_TEST("this kernel makes no veth pairs");
+  CHECK(seen->starts_with("1789\n02:11:22:33:44:55\n0x1003\n"));  // up, broadcast, multicast
+  CHECK(seen->find("10.9.8.7") != std::string::npos);
+  CHECK(seen->find("10.9.8.254") != std::string::npos);
+  CHECK(seen->ends_with("0x1003\n1\n"));
+  CHECK(bundle.leftovers() == "");
+
+  config.net_devices = {{"rtpair7", {}}};
+  CHECK(in_own("")->find("linux.netDevices: rtpair7: no such interface") != std::string::npos);
+  config.net_devices = {{"rtpair0", {.name = "lo"}}};
+  CHECK(in_own("")->find("linux.netDevices: rtpair0: moving it as lo: ") != std::string::npos);
+  config.net_devices = {{"rtpair0", {.name = "same"}}, {"rtpair1", {.name = "same"}}};
+  CHECK(in_own("")->find("two interfaces are to be named 'same'") != std::string::npos);
+  config.net_devices = {{"rtpair0", {.name = "eth%d"}}};
+  CHECK(in_own("")->find("'eth%d' is not the name of an interface") != std::string::npos);
+  config.net_devices = {{"rtpair0", {}}};
+  std::erase_if(config.namespaces, [](const auto& space) { return space.type == "network"; });
+  config.sysctl.clear();
+  CHECK(in_own("")->find("linux.netDevices: needs a network namespace") != std::string::npos);
+  CHECK(bundle.leftovers() == "");
+}
+
+TEST_CASE("an interface moves into a network namespace that was there before, where it stays", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle holder;
+  holder.config.linux_.namespaces.push_back({.type = "network", .path = ""});
+  holder.probe({"hold"});
+  REQUIRE(holder.start({"--pid-file", holder.folder() / "pid"}).code == 0);
+  Bundle bundle;
+  bundle.config.linux_.namespaces.push_back({.type = "network", .path = "/proc/" + *base::sys::read_file(holder.folder() / "pid") + "/ns/net"});
+  bundle.config.linux_.net_devices = {{"rtpair0", {.name = "moved0"}}};
+  bundle.probe({"do", "read", "/sys/class/net/moved0/flags"});
+  const auto seen = support::in_namespaces(CLONE_NEWNET, [&]() -> std::string {
+    if (!make_links("ip link add rtpair0 type veth peer name rtpair1")) return "no veth pairs";
+    const auto outcome = bundle.run();
+    return outcome.err + outcome.out;
+  });
+  REQUIRE(seen);
+  if (seen->find("no veth pairs") != std::string::npos) SKIP_TEST("this kernel makes no veth pairs");
+  CHECK(*seen == "0x1003\n");
+  CHECK(holder.exec({}, {"/bin/probe", "do", "read", "/sys/class/net/moved0/flags"}).out == "0x1003\n");
 }
