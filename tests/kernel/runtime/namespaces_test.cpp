@@ -314,7 +314,7 @@ TEST_CASE("an interface moves into a network namespace that was there before, wh
   REQUIRE(holder.start({"--pid-file", holder.folder() / "pid"}).code == 0);
   Bundle bundle;
   bundle.config.linux_.namespaces.push_back({.type = "network", .path = "/proc/" + *base::sys::read_file(holder.folder() / "pid") + "/ns/net"});
-  bundle.config.linux_.net_devices = {{"rtpair0", {.name = "moved0"}}};
+  bundle.config.linux_.net_devices = {{"rtpair0", {.name = "moved0"}}, {"rtpair1", {}}};  // both ends: the one left behind would take it along
   bundle.probe({"do", "read", "/sys/class/net/moved0/flags"});
   const auto seen = support::in_namespaces(CLONE_NEWNET, [&]() -> std::string {
     if (!make_links("ip link add rtpair0 type veth peer name rtpair1")) return "no veth pairs";
