@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/process.h"
 #include "compose/cli/context.h"
 #include "compose/cli/execute.h"
 #include "compose/cli/globals.h"
@@ -282,6 +283,29 @@ Result<int> system_info() {
   return 0;
 }
 
+/// After a reboot: what a command on each project would bring back.
+Result<int> system_restore() {
+  ASSIGN_OR_RETURN(const auto snapshot, engine::client::snapshot_all());
+  std::set<std::string> projects;
+  for (const auto& container : snapshot.containers) projects.insert(container.spec.project);
+  int failed = 0;
+  for (const auto& project : projects) {
+    if (const auto revived = engine::client::revive(project); !revived) {
+      err(project + ": " + revived.error().text() + "\n");
+      failed = 1;
+    }
+  }
+  return failed;
+}
+
+/// Source: systemd.service(5), systemd.special(7).
+Result<int> system_unit() {
+  out("[Unit]\nDescription=Compose projects: containers whose restart policy says so run again\nWants=network-online.target\n"
+      "After=local-fs.target network-online.target\n\n[Service]\nType=oneshot\nExecStart=" +
+      (base::program_dir() / "compose").string() + " system restore\n\n[Install]\nWantedBy=multi-user.target\n");
+  return 0;
+}
+
 }  // namespace
 
 Result<int> run_login(const Parsed& parsed) { return pass_to_image_program("login", parsed); }
@@ -291,7 +315,9 @@ Result<int> run_system_group(const Parsed& parsed) {
   const auto& words = parsed.arguments;
   if (words.empty() || words[0] == "--help" || words[0] == "-h") {
     out("Usage:  compose system COMMAND\n\nCommands:\n  df          Show disk usage: images, containers, volumes, build cache\n"
-        "  info        Display what this machine holds\n");
+        "  info        Display what this machine holds\n"
+        "  restore     Start what a reboot ended, as restart policies say\n"
+        "  unit        Print a systemd unit that does so at boot\n");
     return 0;
   }
   const std::vector<std::string> rest(words.begin() + 1, words.end());
@@ -301,7 +327,9 @@ Result<int> run_system_group(const Parsed& parsed) {
   };
   if (words[0] == "info") return system_info();
   if (words[0] == "df") return pass({"df"});
-  return make_error(ErrorKind::unsupported, "compose system " + words[0] + " is not supported yet");
+  if (words[0] != "restore" && words[0] != "unit") return usage_error("unknown command: compose system " + words[0]);
+  if (!rest.empty()) return usage_error("compose system " + words[0] + " takes no arguments");
+  return words[0] == "unit" ? system_unit() : system_restore();
 }
 
 }  // namespace compose::cli

@@ -52,4 +52,13 @@ std::filesystem::path runtime_root() { return run_dir() / "runtime"; }
 std::filesystem::path network_run(const std::string& network) {
   return run_dir() / "networks" / network;
 }
+std::vector<std::filesystem::path> engine_cgroups(const std::string& project) {
+  const std::filesystem::path root = "/sys/fs/cgroup", group = "compose/" + project + "/_engine";
+  const auto exists = [](const std::filesystem::path& path) { return ::access(path.c_str(), F_OK) == 0; };
+  if (exists(root / "cgroup.procs")) return {root / group};
+  std::vector<std::filesystem::path> out;
+  if (exists(root / "unified/cgroup.procs")) out.push_back(root / "unified" / group);
+  if (exists("/run/systemd/system") && exists(root / "systemd/cgroup.procs")) out.push_back(root / "systemd" / group);
+  return out;
+}
 }  // namespace engine::paths

@@ -2,6 +2,7 @@
 // Where things are. COMPOSE_STATE_DIR and COMPOSE_RUN_DIR move the two roots, so independent engines run side by side.
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace engine::paths {
 
@@ -20,5 +21,9 @@ std::filesystem::path api_socket(const std::string& project);   ///< run/project
 std::filesystem::path container_run(const std::string& project, const std::string& id);  ///< run/projects/PROJECT/ID: FIFOs
 std::filesystem::path runtime_root();              ///< run/runtime: --root of compose-runtime
 std::filesystem::path network_run(const std::string& network);  ///< run/networks/NAME: pinned namespace
+
+/// The cgroup of a project's keeper and supervisor in each hierarchy that a service manager watches: the unified one, which comes
+/// first, and systemd's own where it runs on cgroup v1. Empty without cgroups. Made by the keeper's start.
+std::vector<std::filesystem::path> engine_cgroups(const std::string& project);
 
 }  // namespace engine::paths

@@ -69,8 +69,14 @@ void wait_until_left(const std::string& project) {
   const auto deadline = Clock::now() + 1s;
   while (Clock::now() < deadline) {
     auto fd = base::sys::open(path, O_RDONLY);
-    if (!fd || ::flock(fd->number(), LOCK_SH | LOCK_NB) == 0) return;
+    if (!fd || ::flock(fd->number(), LOCK_SH | LOCK_NB) == 0) break;
     std::this_thread::sleep_for(1ms);
+  }
+  // A process leaves its cgroup a moment after it closed its files, and cannot remove it before.
+  for (const auto& group : paths::engine_cgroups(project)) {
+    while (::rmdir(group.c_str()) != 0 && errno == EBUSY && Clock::now() < deadline) std::this_thread::sleep_for(200us);
+    (void)::rmdir(group.parent_path().c_str());
+    (void)::rmdir(group.parent_path().parent_path().c_str());
   }
 }
 

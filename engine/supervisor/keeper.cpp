@@ -17,6 +17,7 @@
 #include "base/sys.h"
 #include "engine/api/paths.h"
 #include "engine/supervisor/lock_file.h"
+#include "engine/supervisor/own_cgroup.h"
 
 namespace engine::supervisor {
 namespace {
@@ -197,9 +198,9 @@ class Keeper {
   int exit_code_ = 0;
 };
 
-/// Becomes a process of nobody: the command that started us may end first, or live on without reaping.
-void detach_from_caller() {
-  if (::fork() != 0) ::_exit(0);
+/// Becomes a process of nobody: the command that started us may end first, or live on without reaping; so may its unit or session.
+void detach_from_caller(const std::string& project) {
+  if (fork_into_own_cgroup(project) != 0) ::_exit(0);
   (void)::setsid();
   (void)!::chdir("/");
 }
@@ -207,7 +208,7 @@ void detach_from_caller() {
 }  // namespace
 
 int keep(const KeeperOptions& options) {
-  if (!options.adopt) detach_from_caller();
+  if (!options.adopt) detach_from_caller(options.project);
   // A project of some hundred containers needs more than the usual 1024 descriptors.
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {

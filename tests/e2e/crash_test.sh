@@ -57,6 +57,12 @@ eventually 1 resolves
 equals "$(compose ps -q)" "$containers"
 equals "$(compose exec -T web sh -c 'stat -c %Y /proc/1')" "$start"
 
+it "is re-adopted by \`system restore\`, whatever folder it is called in"
+kill -9 "$(pid_of keeper)" "$(pid_of supervisor)"
+(cd / && passes compose system restore)
+eventually 1 page
+equals "$(compose ps -q)" "$containers"
+
 it "keeps every log line exactly once"
 eventually 60 sh -c "'$bin/compose' logs --no-log-prefix counter | tail -n 1 | grep -q finished"
 compose logs --no-log-prefix counter | grep '^line ' >"$work/lines"

@@ -23,7 +23,9 @@ room() {
 }
 scenario() {
   local started=$SECONDS
-  if timeout 1800 "tests/e2e/$1.sh" >/tmp/out 2>&1; then echo "PASS $1 ($((SECONDS - started)) s)"
+  local script=tests/e2e/$1.sh
+  [ -e "$script" ] || script=tests/vm/$1.sh
+  if timeout 1800 "$script" >/tmp/out 2>&1; then echo "PASS $1 ($((SECONDS - started)) s)"
   else echo "FAIL $1"; cat /tmp/out; fi
 }
 stack() {
@@ -56,6 +58,8 @@ case $stage in
     systemctl poweroff ;;
   reboot)
     stack
+    $compose system unit >/etc/systemd/system/compose.service
+    systemctl enable compose.service 2>&1
     systemctl reboot ;;
   cut)
     stack
@@ -67,6 +71,10 @@ case $stage in
   rebooted | survived)
     cd /root/stack || exit 1
     ok=1
+    if [ $stage = rebooted ]; then
+      for _ in $(seq 300); do pgrep -f 'echo tick' >/dev/null && break; sleep 0.3; done
+      pgrep -f 'echo tick' >/dev/null || problem "the unit did not bring steady back: $(systemctl status compose.service 2>&1 | tail -n 5)"
+    fi
     $compose ps -a || problem "ps"
     # What restarts always is back after the first command that looks.
     for _ in $(seq 100); do $compose ps --services --status running | grep -qx steady && break; sleep 0.3; done
