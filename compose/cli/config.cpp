@@ -5,13 +5,13 @@
 
 #include "base/sys.h"
 #include "compose/cli/context.h"
+#include "compose/cli/digests.h"
 #include "compose/cli/files_loader.h"
 #include "compose/cli/globals.h"
 #include "compose/cli/output.h"
 #include "compose/cli/verbs.h"
 #include "compose/load/config_output.h"
 #include "compose/load/explain.h"
-#include "engine/images/image_store.h"
 
 namespace compose::cli {
 
@@ -25,33 +25,27 @@ std::string lines(const std::vector<std::string>& items) {
   return text;
 }
 
-/// Image names become repository@digest, from what was pulled. Error not_found for one that is not here or was built here.
 Result<> pin_digests(model::Project& project) {
-  ASSIGN_OR_RETURN(auto store, engine::store::Store::open());
-  engine::images::ImageStore images(store);
-  for (auto& [name, service] : project.services) {
-    if (service.image.empty() || service.image.find('@') != std::string::npos) continue;
-    ASSIGN_OR_RETURN(const auto reference, engine::images::parse_reference(service.image));
-    ASSIGN_OR_RETURN(const auto image, images.resolve(service.image));
-    std::string pinned;
-    for (const auto& digest : image.digests) {
-      const auto parsed = engine::images::parse_reference(digest);
-      if (parsed && parsed->name() == reference.name()) pinned = service.image + "@" + parsed->digest;
-    }
-    if (pinned.empty()) {
-      return base::make_error(base::ErrorKind::not_found, "image " + service.image + " has no registry digest here: pull it first");
-    }
-    service.image = pinned;
-  }
+  std::set<std::string> images;
+  for (const auto& [name, service] : project.services)
+    if (!service.image.empty()) images.insert(service.image);
+  ASSIGN_OR_RETURN(const auto pinned, pinned_images(images));
+  for (auto& [name, service] : project.services)
+    if (!service.image.empty()) service.image = pinned.at(service.image);
   return {};
 }
 
-std::string digest_override(const model::Project& project) {
-  std::string text = "services:\n";
-  for (const auto& [name, service] : project.services) {
-    if (!service.image.empty()) text += "  " + name + ":\n    image: " + service.image + "\n";
-  }
-  return text;
+/// The same in a tree whose variables are in place.
+Result<> pin_digests(model::Node& tree) {
+  model::Node* services = tree.find("services");
+  if (services == nullptr) return {};
+  std::set<std::string> images;
+  for (const auto& entry : services->entries)
+    if (const auto* image = entry.value.find("image"); image != nullptr && image->is_string()) images.insert(image->text);
+  ASSIGN_OR_RETURN(const auto pinned, pinned_images(images));
+  for (auto& entry : services->entries)
+    if (auto* image = entry.value.find("image"); image != nullptr && image->is_string()) image->text = pinned.at(image->text);
+  return {};
 }
 
 Result<> hashes(const model::Project& project, const std::string& wanted) {
@@ -126,8 +120,15 @@ Result<int> run_variables(const FileOptions& files, const std::string& format) {
 
 Result<int> run_raw(const FileOptions& files, const Parsed& parsed, bool json, List list) {
   ASSIGN_OR_RETURN(const auto options, find_files(files));
-  auto config = load::raw_config(options, program_files(), json);
+  const bool lock = parsed.on("lock-image-digests"), pin = lock || parsed.on("resolve-image-digests");
+  Result<> pinned{};
+  auto config = load::raw_config(options, program_files(), json, [&](model::Node& tree) {
+    if (list == List::none && pin) pinned = pin_digests(tree);
+    if (list == List::none && lock) load::keep_images_only(tree);
+    return pinned.has_value();
+  });
   show(config.load.diagnostics, config.load.sources);
+  TRY(std::move(pinned));
   if (!config.text) return shown();
   if (list != List::services) return deliver(parsed, *config.text);
   out(lines(config.services));
@@ -192,11 +193,9 @@ Result<int> run_config(const Parsed& parsed) {
   // The process ends with this verb: freeing a large project piece by piece would take longer than printing it.
   static model::Project& project = *new model::Project(std::move(chosen));
   if (list != List::none) return print_list(list, parsed, project);
+  if (parsed.on("resolve-image-digests") || parsed.on("lock-image-digests")) TRY(pin_digests(project));
   if (files.check_consistency) TRY(refuse_shared_container_names(project));
-  if (parsed.on("resolve-image-digests") || parsed.on("lock-image-digests")) {
-    TRY(pin_digests(project));
-    if (parsed.on("lock-image-digests")) return deliver(parsed, digest_override(project));
-  }
+  if (parsed.on("lock-image-digests")) project = load::images_only(project);
   if (format != "json") return deliver(parsed, load::to_yaml(project));
   if (const std::string why = load::json_obstacle(project); !why.empty()) return usage_error(why);
   return deliver(parsed, load::to_json(project));

@@ -120,7 +120,7 @@ std::string project_json(const model::Project& project, const ProjectJson& what)
 
 std::string to_yaml(const model::Project& project) {
   std::string out;
-  append_yaml(out, "name", Node::make_string(project.name), nullptr, 0);
+  if (!project.name.empty()) append_yaml(out, "name", Node::make_string(project.name), nullptr, 0);
   const std::size_t begin = out.size();
   // go-yaml sorts free keys its own way.
   std::vector<std::pair<std::string, std::string>> services;

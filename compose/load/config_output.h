@@ -1,5 +1,6 @@
 #pragma once
 // What `compose config` prints, byte for byte as Docker Compose 2.40.3 prints it.
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,14 @@ struct RawConfig {
   std::vector<std::string> services;   ///< all of them, whatever their profiles
   LoadResult load;
 };
-RawConfig raw_config(const LoadOptions& options, const FileReader& files, bool json);
+/// `edit` may change the tree before it is printed; nothing is printed when it returns false.
+RawConfig raw_config(const LoadOptions& options, const FileReader& files, bool json,
+                     const std::function<bool(model::Node&)>& edit = {});
+
+/// The project without everything but the images of its services, and without a name: `config --lock-image-digests`.
+model::Project images_only(const model::Project& project);
+/// The same of a tree.
+void keep_images_only(model::Node& tree);
 
 /// One per line, as the option of the same name prints them.
 std::vector<std::string> service_names(const model::Project& project);     ///< --services

@@ -48,7 +48,11 @@ class Extender {
       target.service = extends.text;
       return target;
     }
-    const Node *service = extends.find("service"), *file = extends.find("file");
+    const auto kept = [&](std::string_view key) {
+      const Node* found = extends.find(key);
+      return found == nullptr || found->directive == Directive::reset ? nullptr : found;
+    };
+    const Node *service = kept("service"), *file = kept("file");
     const bool good = service != nullptr && service->is_string() && (file == nullptr || file->is_string());
     if (!good) {
       context_.error(extends.at, "services." + name + ".extends", "expected a service name, or a mapping with 'service'");

@@ -38,6 +38,23 @@ bool same_value(const Node& a, const Node& b) {
   }
 }
 
+namespace {
+
+/// As Go's %v prints it.
+std::string go_text(const Node& node) {
+  if (node.is_null()) return "<nil>";
+  if (node.is_scalar()) return scalar_text(node);
+  std::vector<std::string> parts;
+  for (const Node& item : node.items) parts.push_back(go_text(item));
+  for (const Entry& entry : node.entries) parts.push_back(entry.key + ":" + go_text(entry.value));
+  if (node.is_mapping()) std::sort(parts.begin(), parts.end());
+  std::string text = node.is_mapping() ? "map[" : "[";
+  for (std::size_t i = 0; i < parts.size(); ++i) text.append(i == 0 ? "" : " ").append(parts[i]);
+  return text + "]";
+}
+
+}  // namespace
+
 Node as_sequence(Node node) {
   if (node.is_sequence()) return node;
   Node list = Node::make_sequence(node.at);
@@ -48,15 +65,15 @@ Node as_sequence(Node node) {
       if (entry.value.is_sequence()) {
         // A host with several addresses: one item each.
         for (const Node& item : entry.value.items)
-          list.items.push_back(Node::make_string(entry.key + "=" + scalar_text(item), item.at));
+          if (item.directive != Directive::reset) list.items.push_back(Node::make_string(entry.key + "=" + go_text(item), item.at));
         continue;
       }
       std::string text = entry.key;
-      if (!entry.value.is_null()) text += "=" + scalar_text(entry.value);
+      if (!entry.value.is_null()) text += "=" + go_text(entry.value);
       list.items.push_back(Node::make_string(std::move(text), entry.key_at));
     }
     std::stable_sort(list.items.begin(), list.items.end(), [](const Node& a, const Node& b) { return a.text < b.text; });
-  } else if (!node.is_null()) {
+  } else if (node.is_string()) {
     list.items.push_back(std::move(node));
   }
   return list;
@@ -141,9 +158,8 @@ void merge_as_mappings(Context& context, Node& base, Node over, const Rule* rule
     base = std::move(over);
     return;
   }
-  if (over.is_null()) return;
-  if (!over.is_mapping()) return refuse(context, base, over, path);
-  merge_mappings(context, base, std::move(over), rule, path);
+  // Docker Compose makes nothing of other kinds here, and does not look at them again.
+  if (over.is_mapping()) merge_mappings(context, base, std::move(over), rule, path);
 }
 
 void merge_logging(Context& context, Node& base, Node over, const Rule* rule, const Path& path) {
@@ -153,12 +169,13 @@ void merge_logging(Context& context, Node& base, Node over, const Rule* rule, co
   else merge_mappings(context, base, std::move(over), rule, path);
 }
 
-/// Hosts are kept once each, in order; "=" and ":" as separator are different texts here, as in Docker Compose.
+/// Hosts of the later file that the earlier one has are left out; "=" and ":" as separator are different texts here, as in Docker Compose.
 void merge_hosts(Node& base, Node over) {
   base = as_sequence(std::move(base));
   over = as_sequence(std::move(over));
+  const auto count = static_cast<std::ptrdiff_t>(base.items.size());
   for (Node& item : over.items) {
-    const bool known = std::any_of(base.items.begin(), base.items.end(), [&](const Node& n) { return same_value(n, item); });
+    const bool known = std::any_of(base.items.begin(), base.items.begin() + count, [&](const Node& n) { return same_value(n, item); });
     if (!known) base.items.push_back(std::move(item));
   }
 }
@@ -206,10 +223,10 @@ void merge(Context& context, Node& base, Node over, const Rule* rule, const Path
   const Merge how = rule == nullptr ? Merge::automatic : rule->merge;
   // A key without a value changes nothing, except for commands, which it takes away.
   if (over.is_null() && how != Merge::replace && how != Merge::pools) return;
-  // !reset of a key works where both sides are mappings, also when they are joined as lists below.
+  // !reset and !override of a key work where both sides are mappings, also when they are joined as lists below.
   if (base.is_mapping())
     for (const Entry& entry : over.entries)
-      if (entry.value.directive == Directive::reset && how != Merge::automatic) base.erase(entry.key);
+      if (entry.value.directive != Directive::none && how != Merge::automatic) base.erase(entry.key);
   switch (how) {
     case Merge::automatic: return merge_automatic(context, base, std::move(over), rule, path);
     case Merge::replace: base = std::move(over); return;

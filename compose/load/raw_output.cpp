@@ -78,18 +78,40 @@ void drop_empty_lists(Node& node, const Rule* rule) {
 
 }  // namespace
 
-RawConfig raw_config(const LoadOptions& options, const FileReader& files, bool as_json) {
+RawConfig raw_config(const LoadOptions& options, const FileReader& files, bool as_json,
+                     const std::function<bool(Node&)>& edit) {
   RawConfig result;
   LoadOptions raw = options;
   raw.interpolate = false;
   auto tree = load_raw_tree(raw, files, result.load);
   if (!tree) return result;
+  if (edit && !edit(*tree)) return result;
   if (as_json) drop_empty_lists(*tree, &file_rule());
   result.text = as_json ? write_json(*tree, nullptr, {.empty_lists = true}) : write_yaml(*tree, nullptr);
   if (const Node* services = tree->find("services"))
     for (const Entry& entry : services->entries) result.services.push_back(entry.key);
   std::sort(result.services.begin(), result.services.end());
   return result;
+}
+
+void keep_images_only(Node& tree) {
+  std::erase_if(tree.entries, [](const Entry& entry) { return entry.key != "services"; });
+  if (Node* services = tree.find("services"))
+    for (Entry& service : services->entries)
+      std::erase_if(service.value.entries, [](const Entry& entry) { return entry.key != "image"; });
+}
+
+model::Project images_only(const model::Project& project) {
+  model::Project images;
+  Node tree = Node::make_mapping();
+  Node& services = tree.at_key("services") = Node::make_mapping();
+  for (const auto& [name, service] : project.services) {
+    Node& node = services.at_key(name) = Node::make_mapping();
+    if (!service.image.empty()) node.at_key("image") = Node::make_string(service.image);
+    images.services[name].image = service.image;
+  }
+  images.tree = std::make_shared<Node>(std::move(tree));
+  return images;
 }
 
 Variables variables(const LoadOptions& options, const FileReader& files, Format format) {

@@ -50,9 +50,15 @@ constexpr Rule ulimit_rows[] = {
 };
 constexpr std::string_view ulimit_required[] = {"soft", "hard"};
 constexpr Object ulimit_object{.attributes = ulimit_rows, .required = ulimit_required};
-constexpr Rule ulimit_value{.key = "", .accepts = integer_ | string_ | map_, .form = Form::ulimit,
-                            .object = &ulimit_object, .cast = Cast::integer, .merge = Merge::replace};
-constexpr Rule ulimits_row{.key = "ulimits", .accepts = map_, .form = Form::map, .value = &ulimit_value};
+constexpr Rule ulimit_value_of(Merge merge) {
+  return {.key = "", .accepts = integer_ | string_ | map_, .form = Form::ulimit, .object = &ulimit_object,
+          .cast = Cast::integer, .merge = merge};
+}
+constexpr Rule ulimit_value = ulimit_value_of(Merge::replace), build_ulimit_value = ulimit_value_of(Merge::automatic);
+constexpr Rule ulimits_row_of(const Rule* value) {
+  return {.key = "ulimits", .accepts = map_, .form = Form::map, .value = value};
+}
+constexpr Rule ulimits_row = ulimits_row_of(&ulimit_value), build_ulimits_row = ulimits_row_of(&build_ulimit_value);
 
 constexpr Rule file_reference_rows[] = {
     {.key = "source"},
@@ -126,7 +132,7 @@ constexpr Rule build_rows[] = {
     {.key = "secrets", .accepts = list_, .form = Form::list, .item = &build_secret_item},
     {.key = "shm_size", .accepts = integer_ | string_, .form = Form::bytes},
     texts_row("tags", Unique::key_value),
-    ulimits_row,
+    build_ulimits_row,
     texts_row("platforms", Unique::none, false),
     flag_row("privileged"),
 };

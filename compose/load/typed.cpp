@@ -107,7 +107,9 @@ class Typing {
         out.entries.push_back(Entry{std::string(row.key), node.at, std::move(value)});
         continue;
       }
-      if (is_blank(value) && !kept_when_blank(row.form)) continue;
+      // A host without an address leaves an empty list.
+      const bool nameless = row.form == Form::hosts && !found->value.entries.empty();
+      if (is_blank(value) && !kept_when_blank(row.form) && !nameless) continue;
       if (value.is_null()) continue;
       out.entries.push_back(Entry{found->key, found->key_at, std::move(value)});
     }
@@ -220,7 +222,8 @@ class Typing {
   }
 
   static Node texts(const Node& node) {
-    Node out = as_sequence(node);
+    Node out = node.is_string() || !node.is_scalar() ? as_sequence(node) : Node::make_sequence(node.at);
+    if (node.is_scalar() && !node.is_string() && !node.is_null()) out.items.push_back(node);
     for (Node& item : out.items) item = text(item);
     return out;
   }
@@ -412,7 +415,10 @@ class Typing {
 
   static Node lists_map(const Node& node, const Path&) {
     Node out = Node::make_mapping(node.at);
-    for (const Entry& entry : node.entries) out.entries.push_back(Entry{entry.key, entry.key_at, texts(entry.value)});
+    for (const Entry& entry : node.entries) {
+      Node list = texts(entry.value);
+      if (!list.items.empty()) out.entries.push_back(Entry{entry.key, entry.key_at, std::move(list)});
+    }
     sort_keys(out);
     return out;
   }

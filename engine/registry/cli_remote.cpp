@@ -10,6 +10,7 @@
 #include "engine/registry/cli_parts.h"
 #include "engine/registry/login.h"
 #include "engine/registry/remote.h"
+#include "engine/registry/transfer.h"
 
 namespace engine::registry {
 
@@ -98,6 +99,12 @@ Result<int> do_tags(const Arguments& arguments, const Reporter&) {
     return 0;
   }
   for (const auto& tag : tags) print_line(tag);
+  return 0;
+}
+
+Result<int> do_digest(const Arguments& arguments, const Reporter&) {
+  ASSIGN_OR_RETURN(const auto digest, remote_digest(arguments.operands[0]));
+  print_line(digest);
   return 0;
 }
 
@@ -207,6 +214,7 @@ const std::map<std::string, Verb>& remote_verbs() {
       {"login", {{"-u", "--username", "-p", "--password"}, {"--password-stdin"}, 0, 1, "login [--username NAME] [--password-stdin] [SERVER]", do_login}},
       {"logout", {{}, {}, 0, 1, "logout [SERVER]", do_logout}},
       {"ls-tags", {{}, {"--json"}, 1, 1, "ls-tags [--json] REPOSITORY", do_tags}},
+      {"digest", {{}, {}, 1, 1, "digest NAME", do_digest}},
       {"copy", {{"--platform", "--progress"}, {}, 2, 2, "copy [--platform OS/ARCH] docker://NAME|oci:FOLDER[:TAG] docker://NAME|oci:FOLDER[:TAG]", do_copy}},
       {"history", {{}, {"--json", "--no-trunc"}, 1, 1, "history [--json] [--no-trunc] NAME", do_history}},
       {"df", {{}, {"--json"}, 0, 0, "df [--json]", do_df}},

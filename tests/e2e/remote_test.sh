@@ -93,3 +93,25 @@ contains "$err" "cannot fetch git://127.0.0.1:"
 printf 'include: ["oci://127.0.0.1:%s/app:1"]\n' "$(free_port)" > compose.yaml
 fails 1 compose config
 contains "$err" "compose.yaml:1:11: include[0]: cannot fetch oci://127.0.0.1:"
+
+it "lets fetched files go that nobody used for a month"
+mkdir -p "$COMPOSE_STATE_DIR/compose-files/unused" && touch -d '40 days ago' "$COMPOSE_STATE_DIR/compose-files/unused"
+touch -d '40 days ago' "$COMPOSE_STATE_DIR/compose-files/$commit"
+compose -f "$url" config -q
+equals "$(ls -d "$COMPOSE_STATE_DIR/compose-files/unused" 2>/dev/null)" ""
+contains "$(ls "$COMPOSE_STATE_DIR/compose-files")" "$commit"
+
+it "pins images to the digests their registry has for them"
+place=${oci#oci://}
+digest=sha256:$(python3 -c 'import sys, urllib.request, hashlib; print(hashlib.sha256(urllib.request.urlopen(sys.argv[1]).read()).hexdigest())' "http://$place/v2/app/manifests/image")
+printf 'services: {a: {image: "%s/app:${TAG:-image}"}, b: {build: .}, c: {image: "%s/app:1@%s"}}\n' "$place" "$place" "$digest" > compose.yaml
+contains "$(compose config --resolve-image-digests)" "image: $place/app:image@$digest"
+equals "$(compose config --lock-image-digests)" "services:
+  a:
+    image: $place/app:image@$digest
+  b: {}
+  c:
+    image: $place/app@$digest"
+printf 'services: {a: {image: "%s/app:none"}}\n' "$place" > compose.yaml
+fails 1 compose config --resolve-image-digests
+contains "$err" "failed to resolve digest for $place/app:none"

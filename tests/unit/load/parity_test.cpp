@@ -221,3 +221,16 @@ TEST_CASE("paths of an included model are relative to the model that includes it
   CHECK(holds(printed(false), "context: t/c\n"));
   CHECK(holds(printed(false), "source: t/u/v\n"));
 }
+
+TEST_CASE("what has no form to be merged in is left out, and what is reset is not looked into", "[load][parity]") {
+  const auto both = [](const std::string& one, const std::string& two) { return merged(service(one), service(two)); };
+  CHECK(holds(both("dns_search: a", "dns_search: 5"), "dns_search:\n      - a\n"));
+  CHECK(holds(both("networks: [default]", "networks: 1.5"), "networks:\n      default: null\n"));
+  CHECK(holds(both("extra_hosts: {k: 1.1.1.1}", "extra_hosts: {k: !override 2.2.2.2}"), "extra_hosts:\n      - k=2.2.2.2\n"));
+  CHECK(holds(both("extra_hosts: {k: [a]}", "extra_hosts: {k: [!reset b, c]}"), "- k=a\n      - k=c\n"));
+  CHECK(holds(both("environment: {k: a}", "environment: {k: [null]}"), "k: <nil>"));
+  CHECK(holds(both("ulimits: {n: {soft: 1, hard: 2}}", "ulimits: {n: {soft: 3}}"), "'hard' is missing"));
+  CHECK_FALSE(holds(both("scale: 2", "scale: !reset null"), "scale"));
+  CHECK(config_of("extra_hosts: {k: []}") == "    extra_hosts: []\n");
+  CHECK(config_of("gpus: [{capabilities: [x], odd: 1}]") == "    gpus:\n      - capabilities:\n          - x\n        count: -1\n");
+}
