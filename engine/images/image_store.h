@@ -90,7 +90,11 @@ class ImageStore {
   /// lease(). Returns freed bytes.
   Result<std::int64_t> collect_garbage();
 
-  /// Marks what add_layer wrote so far as safely on the disk: a syncfs, which may take seconds. See settle_in_background.
+  /// Deletes what killed pulls, loads and builds left half made and nobody can go on with. Does nothing while somebody holds a lease().
+  Result<> remove_leftovers();
+
+  /// Marks what add_layer wrote so far as safely on the disk (a syncfs, which may take seconds), then removes leftovers.
+  /// See settle_in_background.
   Result<> settle();
 
   /// Registers an image whose layers are in place. Returns its id. One transaction.

@@ -110,7 +110,23 @@ Result<> ImageStore::settle() {
     ASSIGN_OR_RETURN(const auto dir, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
     TRY(base::sys::wrap("syncfs " + folder.string(), syncfs(dir.number())));
   }
-  return store_->settle_layers(store::boot_id(), before);
+  TRY(store_->settle_layers(store::boot_id(), before));
+  return remove_leftovers();
+}
+
+Result<> ImageStore::remove_leftovers() {
+  const auto guard = locked("gc", LOCK_EX | LOCK_NB);
+  if (!guard) return {};  // somebody works: what looks left over may be theirs
+  for (const auto& name : names_in(paths::layers())) {
+    if (!name.starts_with(".new-")) {
+      ASSIGN_OR_RETURN(const auto row, store_->layer("sha256:" + name));
+      if (row) continue;
+    }
+    TRY(base::sys::remove_tree(paths::layers() / name));
+  }
+  for (const auto& name : names_in(paths::images() / "partial"))
+    if (name.starts_with("new-")) TRY(base::sys::unlink(paths::images() / "partial" / name));
+  return {};
 }
 
 void settle_in_background() {
@@ -167,7 +183,9 @@ Result<std::int64_t> ImageStore::collect_garbage() {
   for (const auto& name : names_in(paths::images() / "partial")) {
     const auto path = paths::images() / "partial" / name;
     struct stat info {};
-    if (lstat(path.c_str(), &info) != 0 || info.st_mtime + partial_age_s > std::time(nullptr)) continue;
+    // "new-…" has no name yet to go on under, and its maker, who held a lease, is gone.
+    const bool resumable = !name.starts_with("new-");
+    if (lstat(path.c_str(), &info) != 0 || (resumable && info.st_mtime + partial_age_s > std::time(nullptr))) continue;
     freed += info.st_size;
     TRY(base::sys::remove_tree(path));
   }

@@ -246,14 +246,18 @@ Result<std::string> Client::blob(const std::string& digest, std::size_t limit) {
 
 Result<> Client::blob_stream(const std::string& digest, std::int64_t offset, std::int64_t size,
                              const std::function<Result<>(std::span<const char>)>& sink) {
-  bool sink_failed = false;
+  bool sink_failed = false, ranges = true;
   for (int number = 0; offset < size; ++number) {
     const auto before = offset;
     std::int64_t skip = 0;  // a server without Range starts over: what we have is passed by
     bool first = true;
-    HttpRequest request{.range_from = offset};
-    request.sink = [&](int status, std::span<const char> bytes) -> Result<> {
-      if (first) skip = status == 206 ? 0 : before;
+    HttpRequest request{.range_from = ranges ? offset : 0};
+    request.sink = [&](std::int64_t start, std::span<const char> bytes) -> Result<> {
+      if (first && start > before) {
+        ranges = false;
+        return base::make_error(ErrorKind::unavailable, endpoint_.host + " sent another part of blob " + digest + " than was asked for");
+      }
+      if (first) skip = before - start;
       first = false;
       if (skip > 0) {
         const auto passed = std::min<std::int64_t>(skip, static_cast<std::int64_t>(bytes.size()));
@@ -268,6 +272,10 @@ Result<> Client::blob_stream(const std::string& digest, std::int64_t offset, std
       return taken;
     };
     auto response = attempt(request, "blobs/" + digest);
+    if (response && response->status == 416 && ranges && before > 0) {  // it has no such part: the whole again
+      ranges = false;
+      continue;
+    }
     if (sink_failed) return std::move(response).error();
     const bool failed = response ? worth_retrying(response->status) : response.error().kind == ErrorKind::unavailable;
     if (response && !failed && response->status != 200 && response->status != 206) return refusal(*response, "blob " + digest);

@@ -85,7 +85,8 @@ Result<Credentials> from_file(const std::filesystem::path& path, const std::stri
   if (const auto helpers = root.find("credHelpers"); helpers != root.end() && helpers->is_object())
     for (const auto& [host, helper] : helpers->items())
       if (normalised(host) == key && helper.is_string()) return ask_helper(helper.get<std::string>(), server);
-  if (const auto store = text(root, "credsStore"); !store.empty()) {
+  // A store that is not installed here (a config.json from another machine) holds nothing; a helper named for the very host must be.
+  if (const auto store = text(root, "credsStore"); !store.empty() && in_path("docker-credential-" + store)) {
     ASSIGN_OR_RETURN(auto found, ask_helper(store, server));
     if (!found.empty()) return found;
   }

@@ -47,7 +47,7 @@ Result<Download> fetch_url(const std::string& url, base::Fd output, std::int64_t
     Hasher hasher;
     Download done;
     HttpRequest request{.url = url};
-    request.sink = [&](int, std::span<const char> bytes) -> Result<> {
+    request.sink = [&](std::int64_t, std::span<const char> bytes) -> Result<> {
       done.bytes += static_cast<std::int64_t>(bytes.size());
       if (done.bytes > bytes_max) return base::make_error(ErrorKind::exhausted, url + " is larger than " + std::to_string(bytes_max) + " bytes");
       hasher.update(bytes);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 
 #include "base/sys.h"
 
@@ -14,6 +15,8 @@ using base::ErrorKind;
 namespace {
 
 constexpr long redirects_max = 10;
+/// Go's programs, Docker among them, never send these through a proxy. Source: golang.org/x/net/http/httpproxy.
+constexpr std::string_view never_proxied = "localhost,127.0.0.0/8,::1";
 constexpr long slow_bytes_per_s = 1000, slow_for_s = 30;
 
 const std::string& system_ca() {
@@ -52,6 +55,13 @@ struct Transfer {
     return static_cast<int>(code);
   }
 
+  /// "bytes 200-1000/67589"; without it, what was asked for. Source: RFC 9110 14.4.
+  std::int64_t start_of_part() const {
+    const auto range = response.header("content-range");
+    if (!range.starts_with("bytes ")) return request->range_from;
+    return std::strtoll(range.c_str() + 6, nullptr, 10);
+  }
+
   static std::size_t header(char* data, std::size_t size, std::size_t count, void* self) {
     auto& me = *static_cast<Transfer*>(self);
     const std::string_view line(data, size * count);
@@ -67,7 +77,7 @@ struct Transfer {
     const int code = me.status();
     if (code >= 300 && code < 400) return bytes.size();
     if (me.request->sink && code >= 200 && code < 300) {
-      auto taken = me.request->sink(code, bytes);
+      auto taken = me.request->sink(code == 206 ? me.start_of_part() : 0, bytes);
       if (taken) return bytes.size();
       me.error = std::move(taken).error();
       return 0;
@@ -126,7 +136,11 @@ struct Http::Handle {
 };
 
 Http::Http() {
-  static const auto initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
+  static const auto initialised = [] {
+    // curl reads http_proxy in lower case alone, because CGI programs get HTTP_PROXY from their callers. This is none.
+    if (const char* proxy = std::getenv("HTTP_PROXY"); proxy != nullptr) ::setenv("http_proxy", proxy, 0);
+    return curl_global_init(CURL_GLOBAL_DEFAULT);
+  }();
   (void)initialised;
 }
 Http::~Http() = default;
@@ -173,6 +187,16 @@ void set_method(CURL* curl, const HttpRequest& request, Transfer& transfer) {
   if (request.method == "POST" && request.upload.valid()) curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "POST");
 }
 
+void set_proxy(CURL* curl) {
+  const auto value = [](const char* small, const char* large) {
+    const char* found = std::getenv(small);
+    if (found == nullptr || *found == 0) found = std::getenv(large);
+    return std::string(found == nullptr ? "" : found);
+  };
+  const auto excepted = value("no_proxy", "NO_PROXY");
+  curl_easy_setopt(curl, CURLOPT_NOPROXY, excepted == "*" ? "*" : (std::string(never_proxied) + (excepted.empty() ? "" : "," + excepted)).c_str());
+}
+
 void set_options(CURL* curl, const HttpRequest& request, Transfer& transfer) {
   curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);  // threads: no SIGALRM for name lookups
@@ -197,6 +221,7 @@ void set_options(CURL* curl, const HttpRequest& request, Transfer& transfer) {
     curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
     curl_easy_setopt(curl, CURLOPT_USERPWD, request.user_password.c_str());
   }
+  set_proxy(curl);
   if (request.range_from > 0) curl_easy_setopt(curl, CURLOPT_RANGE, (std::to_string(request.range_from) + "-").c_str());
 }
 

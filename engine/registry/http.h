@@ -36,8 +36,9 @@ struct HttpRequest {
   long connect_timeout_s = 15;           ///< TLS handshake included
   TlsOptions tls;
   std::size_t body_limit = 4u << 20;     ///< of a body that is collected
-  /// Receives the body of a 2xx answer; without it the body is collected. `status` tells 200 from 206.
-  std::function<Result<>(int status, std::span<const char>)> sink;
+  /// Receives the body of a 2xx answer; without it the body is collected. `start`: which byte of the whole the body begins with, 0
+  /// unless the server says that it sends a part.
+  std::function<Result<>(std::int64_t start, std::span<const char>)> sink;
   std::function<void(std::int64_t)> on_upload;  ///< bytes sent so far
 };
 

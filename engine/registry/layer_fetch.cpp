@@ -181,7 +181,22 @@ Result<> LayerFetcher::fetch(std::size_t index) {
   return fetch_locked(job, index).with("layer " + short_digest(job.blob.digest));
 }
 
+/// What an earlier pull left of a blob, whole or in part, may be torn by a power cut: then it is gone afterwards and the registry is asked
+/// once more for all of it.
 Result<> LayerFetcher::fetch_locked(const LayerJob& job, std::size_t index) {
+  const auto size_of = [](const std::filesystem::path& path) {
+    std::error_code failed;
+    const auto size = std::filesystem::file_size(path, failed);
+    return failed ? std::uintmax_t{0} : size;
+  };
+  const auto partial = paths::images() / "partial" / images::digest_hex(job.blob.digest);
+  const bool kept = size_of(images::blob_path(job.blob.digest)) > 0 || size_of(partial) > 0;
+  auto done = make_layer(job, index);
+  if (!done && kept && client_ != nullptr && done.error().kind == ErrorKind::invalid) done = make_layer(job, index);
+  return done;
+}
+
+Result<> LayerFetcher::make_layer(const LayerJob& job, std::size_t index) {
   ASSIGN_OR_RETURN(const auto folder, images::ImageStore::new_layer_dir());
   auto unpacked = [&]() -> Result<Unpacked> {
     ASSIGN_OR_RETURN(const auto root, base::sys::open(folder, O_RDONLY | O_DIRECTORY));

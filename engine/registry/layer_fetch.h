@@ -31,6 +31,7 @@ class LayerFetcher {
   void work();
   Result<> fetch(std::size_t index);
   Result<> fetch_locked(const LayerJob& job, std::size_t index);
+  Result<> make_layer(const LayerJob& job, std::size_t index);
   Result<Unpacked> from_blob(const LayerJob& job, base::Fd folder, const UnpackOptions& options);
   Result<Unpacked> from_registry(const LayerJob& job, base::Fd folder, const UnpackOptions& options);
   Result<base::UniqueFd> open_below(std::size_t index, const std::string& path);

@@ -96,6 +96,7 @@ Result<Manifest> parse_manifest(std::string_view bytes, std::string_view content
     return base::make_error(ErrorKind::unsupported, "it is not a container image but an artifact of type " + type);
   for (const auto& one : *layers) {
     ASSIGN_OR_RETURN(auto layer, descriptor(one));
+    if (layer.media_type.ends_with("+encrypted")) return base::make_error(ErrorKind::unsupported, "the image's layers are encrypted (ocicrypt)");
     manifest.layers.push_back(std::move(layer));
   }
   return manifest;
@@ -117,19 +118,24 @@ Result<Descriptor> choose_platform(const Manifest& index, const std::string& pla
   const auto os = wanted.substr(0, first);
   const auto architecture = first == std::string::npos ? "" : wanted.substr(first + 1, second == std::string::npos ? second : second - first - 1);
   const auto variant = second == std::string::npos ? "" : wanted.substr(second + 1);
-  const Descriptor* best = nullptr;
+  const Descriptor *best = nullptr, *nested = nullptr;
   int best_fitness = 0;
   std::string available;
   for (const auto& child : index.children) {
     if (child.os == "unknown") continue;  // attestations
     const auto shown = child.os + "/" + child.architecture + (child.variant.empty() ? "" : "/" + child.variant);
     if (child.os.empty() && index.children.size() == 1) return child;  // tools leave it out for the only one
+    if (child.os.empty()) {  // an index within the index: what it holds is known once it is read
+      if (nested == nullptr && (child.media_type == media::oci_index || child.media_type == media::docker_index)) nested = &child;
+      continue;
+    }
     available += (available.empty() ? "" : ", ") + shown;
     if (child.os != os || child.architecture != architecture) continue;
     const int fits = fitness(architecture, variant, child.variant);
     if (fits > best_fitness) best = &child, best_fitness = fits;
   }
   if (best != nullptr) return *best;
+  if (nested != nullptr) return *nested;
   return base::make_error(ErrorKind::unsupported, "no image of " + name + " for platform " + wanted + (available.empty() ? "" : "; there are " + available));
 }
 

@@ -67,6 +67,7 @@ class Pull {
       if (depth == index_depth_max) return base::make_error(ErrorKind::invalid, "indexes nested too deep");
       ASSIGN_OR_RETURN(const auto child, choose_platform(manifest, options_.platform, reference_.familiar()));
       ASSIGN_OR_RETURN(image, client.manifest(child.digest));
+      TRY(check_size("manifest " + child.digest, image.bytes.size(), child.size));
       ASSIGN_OR_RETURN(manifest, parse_manifest(image.bytes, image.media_type));
     }
     ASSIGN_OR_RETURN(const auto config_bytes, config_of(client, manifest));
@@ -117,7 +118,13 @@ class Pull {
     // What an earlier pull of the same image stored needs no download.
     ASSIGN_OR_RETURN(const auto known, store_.image(manifest.config.digest));
     if (known) return known->config_json;
-    return client.blob(manifest.config.digest, config_max);
+    ASSIGN_OR_RETURN(auto bytes, client.blob(manifest.config.digest, config_max));
+    TRY(check_size("image config " + manifest.config.digest, bytes.size(), manifest.config.size));
+    return bytes;
+  }
+  static Result<> check_size(const std::string& what, std::size_t have, std::int64_t stated) {
+    if (static_cast<std::int64_t>(have) == stated) return {};
+    return base::make_error(ErrorKind::invalid, what + " has " + std::to_string(have) + " bytes, not the " + std::to_string(stated) + " it is said to have");
   }
 
   /// An image without an index says its platform in its config only. Like Docker, a foreign one is taken only when asked for.

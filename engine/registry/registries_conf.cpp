@@ -62,15 +62,18 @@ Result<> set(RegistryRule& rule, bool in_mirror, std::string_view key, std::stri
     auto& mirror = rule.mirrors.back();
     if (key == "location" && text) mirror.location = *text;
     if (key == "insecure") mirror.insecure = yes;
-    if (key == "pull-from-mirror" && text) mirror.digest_only = *text == "digest-only";
+    if (key == "pull-from-mirror" && text) {
+      if (*text != "all" && *text != "digest-only" && *text != "tag-only") return bad(line, "pull-from-mirror is all, digest-only or tag-only");
+      mirror.digest_only = *text == "digest-only";
+      mirror.tag_only = *text == "tag-only";
+    }
     return {};
   }
   if (key == "prefix" && text) rule.prefix = *text;
   if (key == "location" && text) rule.location = *text;
   if (key == "insecure") rule.insecure = yes;
   if (key == "blocked") rule.blocked = yes;
-  if (key == "mirror-by-digest-only")
-    for (auto& mirror : rule.mirrors) mirror.digest_only = yes;
+  if (key == "mirror-by-digest-only") rule.mirrors_by_digest_only = yes;
   return {};
 }
 
@@ -112,6 +115,7 @@ Result<std::vector<RegistryRule>> parse_registries_conf(std::string_view text) {
             trim(std::string_view(line).substr(equals + 1)), number));
   }
   for (auto& rule : rules) {
+    for (auto& mirror : rule.mirrors) mirror.digest_only = mirror.digest_only || rule.mirrors_by_digest_only;
     if (rule.prefix.empty()) rule.prefix = rule.location;
     if (rule.location.empty() && !rule.prefix.starts_with("*.")) rule.location = rule.prefix;
     if (rule.prefix.empty()) return base::make_error(base::ErrorKind::invalid, "a registry without prefix and location");

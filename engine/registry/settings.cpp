@@ -124,6 +124,7 @@ Result<std::vector<Endpoint>> Settings::endpoints(const images::Reference& refer
     if (best->blocked) return base::make_error(ErrorKind::permission, "registry " + best->prefix + " is blocked in registries.conf");
     const auto rest = *after_prefix(name, best->prefix);
     for (const auto& mirror : best->mirrors) {
+      if (mirror.tag_only && !reference.digest.empty()) continue;
       auto endpoint = endpoint_at(mirror.location + rest);
       endpoint.insecure = mirror.insecure || is_insecure(endpoint.host);
       endpoint.mirror = true;

@@ -26,10 +26,10 @@ struct Endpoint {
 struct RegistryRule {            ///< [[registry]] of registries.conf
   struct Mirror {
     std::string location;
-    bool insecure = false, digest_only = false;
+    bool insecure = false, digest_only = false, tag_only = false;
   };
   std::string prefix, location;
-  bool insecure = false, blocked = false;
+  bool insecure = false, blocked = false, mirrors_by_digest_only = false;
   std::vector<Mirror> mirrors;
 };
 

@@ -328,6 +328,12 @@ Result<> TarReader::read_header(std::string_view header, const Extended& extende
   // Links, directories and devices have no data, but old writers state a size: POSIX says to ignore it for all but files.
   const bool has_data = entry.type == TarEntry::Type::file || entry.type == TarEntry::Type::unknown;
   entry.size = has_data ? *size : 0;
+  // GNU's directories of incremental backups ('D') list their names as data: to be passed by.
+  if (header[156] == 'D') {
+    data_left_ = *size;
+    padding_ = static_cast<std::int64_t>((block_size - static_cast<std::size_t>(*size) % block_size) % block_size);
+    return {};
+  }
   // Before POSIX a directory was a file whose name ends in a slash.
   if (entry.type == TarEntry::Type::file && header[156] == '\0' && entry.name.ends_with('/')) entry.type = TarEntry::Type::directory;
   data_left_ = entry.size;
