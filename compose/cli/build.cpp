@@ -133,6 +133,10 @@ Result<int> run_build(const Parsed& parsed) {
   }
   if (const std::string builder = parsed.text("builder"); !builder.empty() && builder != "default")
     return usage_error("no builder \"" + builder + "\" found: images are built by the built-in builder, called default");
+  if (parsed.on("print")) {
+    out(bake_file(project, services, options));
+    return 0;
+  }
   ASSIGN_OR_RETURN(const bool built, build_services(project, services, options));
   if (!built) return 1;
   if (!options.push || options.check) return 0;

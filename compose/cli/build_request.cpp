@@ -44,23 +44,6 @@ class Object {
   std::string text_;
 };
 
-/// build.args, then --build-arg; a name without a value takes it from our environment, as Docker does.
-std::map<std::string, std::string> arguments(const model::Project& project, const model::Build& build, const BuildOptions& options) {
-  std::map<std::string, std::string> result;
-  for (const auto& [name, value] : build.args) {
-    if (value) result[name] = *value;
-  }
-  for (const auto& entry : options.arguments) {
-    const auto equals = entry.find('=');
-    if (equals != std::string::npos) {
-      result[entry.substr(0, equals)] = entry.substr(equals + 1);
-    } else if (const auto found = project.environment.find(entry); found != project.environment.end()) {
-      result[entry] = found->second;
-    }
-  }
-  return result;
-}
-
 std::vector<Object> secrets(const model::Project& project, const model::Build& build) {
   std::vector<Object> result;
   for (const auto& reference : build.secrets) {
@@ -93,6 +76,29 @@ std::vector<Object> ssh_keys(const model::Build& build, const BuildOptions& opti
 
 }  // namespace
 
+std::map<std::string, std::string> build_arguments(const model::Project& project, const model::Build& build, const BuildOptions& options) {
+  std::map<std::string, std::string> result;
+  for (const auto& [name, value] : build.args) {
+    if (value) result[name] = *value;
+  }
+  for (const auto& entry : options.arguments) {
+    const auto equals = entry.find('=');
+    if (equals != std::string::npos) {
+      result[entry.substr(0, equals)] = entry.substr(equals + 1);
+    } else if (const auto found = project.environment.find(entry); found != project.environment.end()) {
+      result[entry] = found->second;
+    }
+  }
+  return result;
+}
+
+std::map<std::string, std::string> build_labels(const model::Project& project, const model::Service& service) {
+  auto labels = service.build->labels;
+  labels["com.docker.compose.project"] = project.name;
+  labels["com.docker.compose.service"] = service.name;
+  return labels;
+}
+
 std::string build_request(const model::Project& project, const model::Service& service, const BuildOptions& options,
                           std::string_view progress) {
   const model::Build& build = *service.build;
@@ -101,11 +107,8 @@ std::string build_request(const model::Project& project, const model::Service& s
   request.add("dockerfile", build.dockerfile);
   request.add("dockerfile_inline", build.dockerfile_inline);
   request.add("target", build.target);
-  request.add("args", arguments(project, build, options));
-  auto labels = build.labels;
-  labels["com.docker.compose.project"] = project.name;
-  labels["com.docker.compose.service"] = service.name;
-  request.add("labels", labels);
+  request.add("args", build_arguments(project, build, options));
+  request.add("labels", build_labels(project, service));
   std::vector<std::string> tags{reconcile::image_name(project, service, globals().compatibility)};
   tags.insert(tags.end(), build.tags.begin(), build.tags.end());
   request.add("tags", tags);

@@ -43,6 +43,13 @@ struct PullOptions {
 base::Result<bool> pull_services(const model::Project& project, const std::vector<std::string>& services, const PullOptions& options);
 base::Result<bool> push_services(const model::Project& project, const std::vector<std::string>& services, bool quiet, bool ignore_failures);
 
+/// build.args, then --build-arg; a name without a value takes it from our environment, as Docker does.
+std::map<std::string, std::string> build_arguments(const model::Project& project, const model::Build& build, const BuildOptions& options);
+/// build.labels and those that say whose image it is.
+std::map<std::string, std::string> build_labels(const model::Project& project, const model::Service& service);
+/// `build --print`: the targets as a bake file, with a final newline.
+std::string bake_file(const model::Project& project, const std::vector<std::string>& services, const BuildOptions& options);
+
 /// The JSON request for `compose-image build` (engine/build/build.h).
 std::string build_request(const model::Project& project, const model::Service& service, const BuildOptions& options,
                           std::string_view progress);

@@ -197,7 +197,6 @@ constexpr Flag run_flags[] = {
     {"workdir", 'w', text, "Working directory inside the container"},
     {"tty", 't', boolean, "Allocate a pseudo-TTY", "", "true", "", true},
 };
-constexpr std::string_view no_builder = "is not supported: images are built by the built-in builder";
 constexpr Flag build_flags[] = {
     {"build-arg", 0, list, "Set build-time variables for services"},
     {"builder", 0, text, "Set builder to use"},
@@ -205,7 +204,7 @@ constexpr Flag build_flags[] = {
     dry_run,
     {"memory", 'm', text, "Set memory limit for the build container. Not supported by BuildKit.", "bytes"},
     {"no-cache", 0, boolean, "Do not use cache when building the image"},
-    {"print", 0, boolean, "Print equivalent bake file", "", "", no_builder},
+    {"print", 0, boolean, "Print equivalent bake file"},
     {"provenance", 0, text, "Add a provenance attestation"},
     {"pull", 0, boolean, "Always attempt to pull a newer version of the image"},
     {"push", 0, boolean, "Push service images"},
