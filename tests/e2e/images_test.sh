@@ -52,6 +52,44 @@ printf 'FROM tiny\n' >low/Dockerfile
 passes compose build --check low
 contains "$out" "no warnings found"
 
+it "prints the bake file Docker Compose would"
+cat >print.yaml <<YAML
+services:
+  web:
+    image: demo/web:1
+    build:
+      context: low
+      target: fin
+      args: {A: "1", UNSET: }
+      labels: {l: v}
+      tags: [a:1]
+      platforms: [linux/amd64, linux/arm64]
+      secrets: [s1, {source: s1, target: other}]
+      ssh: [k=/tmp/k]
+      additional_contexts: {under: "service:base"}
+      extra_hosts: ["h=1.2.3.4"]
+      shm_size: 1g
+  base: {build: {context: ., dockerfile_inline: "FROM scratch"}}
+  other: {image: x}
+secrets: {s1: {file: ./sec}}
+YAML
+passes compose -f print.yaml build --print --no-cache
+equals "$(printf %s "$out" | tr -d ' \n')" "$(tr -d ' \n' <<JSON
+{"group":{"default":{"targets":["base","web"]}},
+ "target":{
+  "base":{"context":"$PWD","dockerfile-inline":"FROM scratch",
+   "labels":{"com.docker.compose.project":"$project","com.docker.compose.service":"base"},
+   "tags":["$project-base"],"no-cache":true,"output":["type=docker"]},
+  "web":{"context":"$PWD/low","contexts":{"under":"target:base"},"dockerfile":"$PWD/low/Dockerfile","args":{"A":"1"},
+   "labels":{"com.docker.compose.project":"$project","com.docker.compose.service":"web","l":"v"},
+   "tags":["a:1","demo/web:1"],"target":"fin","secret":["id=s1,type=file,src=$PWD/sec","id=other,type=file,src=$PWD/sec"],
+   "ssh":["k=/tmp/k"],"platforms":["linux/amd64","linux/arm64"],"no-cache":true,"shm-size":"1073741824",
+   "extra-hosts":{"h":"1.2.3.4"},"output":["type=image,push=false"]}}}
+JSON
+)"
+contains "$out" '      "tags": [
+        "a:1",'
+
 it "refuses what it cannot honour by name"
 fails 1 compose build --sbom true low
 contains "$err" "sbom"

@@ -1,11 +1,9 @@
 // kill -9 of compose-image anywhere in a pull, load or prune: the next run is right, and what was half made is gone.
 #include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 
 #include <catch2/catch.hpp>
-#include <thread>
 
+#include "base/process.h"
 #include "base/sys.h"
 #include "engine/api/paths.h"
 #include "engine/registry/archive.h"
@@ -19,34 +17,27 @@ namespace fs = std::filesystem;
 namespace {
 
 /// compose-image at work; its output goes nowhere.
-class Worker {
- public:
-  explicit Worker(std::vector<std::string> words) {
-    words.insert(words.begin(), std::string(BIN_DIR) + "/compose-image");
-    std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    for (const int fd : {0, 1, 2}) posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-    pid_t made = 0;
-    const int failed = posix_spawn(&made, argv[0], &actions, nullptr, argv.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
-    REQUIRE(failed == 0);
-    pid = made;
-  }
-  void kill() const {
-    if (pid > 0) ::kill(pid, SIGKILL);
-  }
-  /// Its exit code; -1 when it was killed.
-  int wait() const {
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-  std::atomic<pid_t> pid = 0;
-};
+base::ChildProcess start(std::vector<std::string> words) {
+  const auto nowhere = base::sys::open("/dev/null", O_RDWR);
+  words.insert(words.begin(), "compose-image");
+  base::SpawnOptions options{.program = std::string(BIN_DIR) + "/compose-image", .arguments = std::move(words)};
+  for (const int fd : {0, 1, 2}) options.fds.emplace_back(nowhere->borrow(), fd);
+  auto child = base::ChildProcess::spawn(options);
+  REQUIRE(child);
+  return *std::move(child);
+}
+/// Its exit code; -1 when it was killed.
+int code_of(base::ChildProcess child) {
+  const auto status = child.wait();
+  return status && status->signal == 0 ? status->code : -1;
+}
+/// Killed when it is still at work after `moment`.
+void killed_after(std::chrono::milliseconds moment, std::vector<std::string> words) {
+  auto child = start(std::move(words));
+  if (child.wait(moment)) return;
+  REQUIRE(child.kill(SIGKILL));
+  (void)child.wait();
+}
 
 /// What killed runs left half made, one a line. `compose-image settle` may still be at it.
 std::string leftovers() {
@@ -85,29 +76,22 @@ TEST_CASE("a pull killed at any request is completed by the next one", "[crash]"
     std::atomic<int> requests = 0;
     std::atomic<pid_t> victim = 0;
     registry.hook = [&](const support::WebRequest& request) -> std::optional<support::WebAnswer> {
-      if (++requests != at) return std::nullopt;
-      const pid_t pid = victim.exchange(0);
-      if (request.path.find("/blobs/") != std::string::npos) {
-        // Half of the body first, so that a part is on the disk.
+      const int number = ++requests;
+      if (number < at) return std::nullopt;
+      // Half of a blob first, so that a part is on the disk; whatever is asked for next is the end.
+      if (number == at && request.path.find("/blobs/") != std::string::npos) {
         const std::lock_guard guard(registry.mutex);
         const auto& body = registry.blobs.at(request.path.substr(request.path.rfind('/') + 1));
-        std::thread([pid] {
-          std::this_thread::sleep_for(std::chrono::milliseconds(5));
-          if (pid > 0) ::kill(pid, SIGKILL);
-        }).detach();
         return support::WebAnswer{.status = 200, .body = body, .headers = {}, .cut_after = body.size() / 2};
       }
-      if (pid > 0) ::kill(pid, SIGKILL);
+      if (const pid_t pid = victim.exchange(0); pid > 0) ::kill(pid, SIGKILL);
       return std::nullopt;
     };
-    bool survived = false;
-    {
-      const Worker worker({"pull", registry.name()});
-      victim = worker.pid.load();
-      survived = worker.wait() == 0 && requests < at;
-    }
+    auto first = start({"pull", registry.name()});
+    victim = first.pid();
+    const bool survived = code_of(std::move(first)) == 0;
     registry.hook = {};
-    REQUIRE(Worker({"pull", registry.name()}).wait() == 0);
+    REQUIRE(code_of(start({"pull", registry.name()})) == 0);
     auto store = fixture::open_store();
     check_consistent(store);
     const auto image = images::ImageStore(store).resolve(registry.name());
@@ -135,28 +119,23 @@ TEST_CASE("a load or prune killed at any moment leaves a store that the next one
     REQUIRE(registry::save(store, {registry.name(), registry.name("other")}, out->borrow()));
   }
   // From at once to after its end, in growing steps; a slow machine is only killed earlier in the work.
-  for (const int delay_us : {0, 500, 1000, 2000, 4000, 6000, 8000, 12'000, 16'000, 24'000, 40'000, 80'000, 160'000}) {
-    INFO("killed after " << delay_us << " us");
-    const auto killed = [&](std::vector<std::string> words) {
-      const Worker worker(std::move(words));
-      std::this_thread::sleep_for(std::chrono::microseconds(delay_us));
-      worker.kill();
-      (void)worker.wait();
-    };
+  for (const int ms : {0, 1, 2, 4, 6, 8, 12, 16, 24, 40, 80, 160}) {
+    INFO("killed after " << ms << " ms");
+    const std::chrono::milliseconds moment(ms);
     fs::remove_all(paths::state_dir());
-    killed({"load", "--input", archive.string()});
-    REQUIRE(Worker({"load", "--input", archive.string()}).wait() == 0);
+    killed_after(moment, {"load", "--input", archive.string()});
+    REQUIRE(code_of(start({"load", "--input", archive.string()})) == 0);
     auto store = fixture::open_store();
     check_consistent(store);
     CHECK(images::ImageStore(store).list()->size() == 2);
     CHECK(support::eventually([&] { return images::ImageStore(store).settle() && leftovers().empty(); }));
-    killed({"rm", "--force", registry.name()});
+    killed_after(moment, {"rm", "--force", registry.name()});
     check_consistent(store);
-    (void)Worker({"rm", "--force", registry.name()}).wait();  // says so when it is gone already
+    (void)code_of(start({"rm", "--force", registry.name()}));  // says so when it is gone already
     CHECK(images::ImageStore(store).resolve(registry.name("other")));
-    killed({"prune", "--all"});
+    killed_after(moment, {"prune", "--all"});
     check_consistent(store);
-    REQUIRE(Worker({"prune", "--all"}).wait() == 0);
+    REQUIRE(code_of(start({"prune", "--all"})) == 0);
     CHECK(images::ImageStore(store).list()->empty());
     std::error_code ignored;
     CHECK(fs::is_empty(paths::layers(), ignored));
