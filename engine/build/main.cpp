@@ -32,6 +32,8 @@ int main(int count, char** words) {
   end_with_caller();
   // A reader that went away is an error of the write, not our death.
   std::signal(SIGPIPE, SIG_IGN);
+  // Not for build steps: compose-runtime would hand them on.
+  for (const char* name : {"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID"}) ::unsetenv(name);
   const std::vector<std::string> arguments(words + 1, words + count);
   if (!arguments.empty()) {
     const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());

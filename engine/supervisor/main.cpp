@@ -27,6 +27,8 @@ int fail(const std::string& text) {
 
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
+  // Ours, if somebody's: no container is the service whose readiness or sockets these mean, and compose-runtime would hand them on.
+  for (const char* name : {"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID"}) ::unsetenv(name);
   if (words.empty()) return fail("no verb");
   if (words[0] == "--help" || words[0] == "help") {
     std::printf("%.*s", static_cast<int>(usage.size()), usage.data());

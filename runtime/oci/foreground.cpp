@@ -56,14 +56,17 @@ Result<int> wait_in_foreground(Foreground foreground) {
   if (foreground.terminal.valid()) relay.emplace(std::move(foreground.terminal));
   bool open = relay.has_value();
   while (true) {
-    pollfd waits[4] = {{.fd = foreground.pidfd.number(), .events = POLLIN, .revents = 0},
+    const base::Fd notified = foreground.notify ? foreground.notify->socket() : base::Fd();
+    pollfd waits[5] = {{.fd = foreground.pidfd.number(), .events = POLLIN, .revents = 0},
                        {.fd = foreground.signals.number(), .events = POLLIN, .revents = 0},
                        {.fd = open ? relay->master().number() : -1, .events = POLLIN, .revents = 0},
-                       {.fd = open && relay->reads_input() ? 0 : -1, .events = POLLIN, .revents = 0}};
-    if (::poll(waits, 4, -1) < 0 && errno != EINTR) return base::errno_error(errno, "poll");
+                       {.fd = open && relay->reads_input() ? 0 : -1, .events = POLLIN, .revents = 0},
+                       {.fd = notified.number(), .events = POLLIN, .revents = 0}};
+    if (::poll(waits, 5, -1) < 0 && errno != EINTR) return base::errno_error(errno, "poll");
     if (waits[1].revents) pass_signals(foreground, relay);
     if (waits[2].revents) open = relay->on_output();
     if (open && waits[3].revents) relay->on_input();
+    if (waits[4].revents) foreground.notify->relay(foreground.pid);
     if (!(waits[0].revents & POLLIN)) continue;
     if (open) drain(*relay);
     int status = 0;

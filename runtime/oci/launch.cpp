@@ -108,6 +108,7 @@ Result<> Launched::prepare(const CreateOptions& options) {
   // A shared mount namespace can't be given another root: a chroot is all there is.
   if (!context.own_mounts) context.pivot = false;
   context.hooks_before_pivot = !config_->hooks.prestart.empty() || !config_->hooks.create_runtime.empty();
+  const bool notifies = pass_notify_socket(*config_, options.root + "/" + options.id);
   ASSIGN_OR_RETURN(context.namespaces, plan_namespaces(*config_));
   TRY(check_net_devices(*config_, context.namespaces));
   ASSIGN_OR_RETURN(context.mounts, plan_mounts(*config_));
@@ -140,6 +141,12 @@ Result<> Launched::prepare(const CreateOptions& options) {
   for (const auto& space : config_->linux_.namespaces) record_.namespaces.push_back(space.type);
 
   ASSIGN_OR_RETURN(state_, StateDir::create(options.root, options.id));
+  if (notifies) {
+    TRY(sys::wrap("mkdir notify", ::mkdir(notify_folder(state_.path()).c_str(), 0755)));
+    if (!options.wait_for_start) {  // else `start` will listen
+      ASSIGN_OR_RETURN(notify_, NotifyRelay::open(state_));
+    }
+  }
   return state_.save_config(text);
 }
 
@@ -367,7 +374,7 @@ Result<Launched> Launched::make(const CreateOptions& options) {
 Launched::Launched(Launched&& other) noexcept
     : config_(std::move(other.config_)), context_(std::move(other.context_)), record_(std::move(other.record_)),
       state_(std::move(other.state_)), cgroup_(std::move(other.cgroup_)), sync_(std::move(other.sync_)),
-      pidfd_(std::move(other.pidfd_)), terminal_(std::move(other.terminal_)),
+      pidfd_(std::move(other.pidfd_)), terminal_(std::move(other.terminal_)), notify_(std::move(other.notify_)),
       armed_(std::exchange(other.armed_, false)), ours_(other.ours_) {}
 
 Launched::~Launched() {

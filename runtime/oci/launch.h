@@ -8,6 +8,7 @@
 #include "runtime/linux/hooks.h"
 #include "runtime/linux/init.h"
 #include "runtime/linux/systemd.h"
+#include "runtime/oci/notify.h"
 #include "runtime/oci/state.h"
 #include "runtime/oci/verbs.h"
 
@@ -50,6 +51,8 @@ class Launched {
   [[nodiscard]] pid_t pid() const { return record_.pid; }
   /// The terminal's master when there is one and no console socket.
   base::UniqueFd take_terminal() { return std::move(terminal_); }
+  /// For `run`: what its program reports. Without a socket when nobody wants to know.
+  NotifyRelay& notify() { return notify_; }
   [[nodiscard]] const StateDir& state() const { return state_; }
 
  private:
@@ -74,6 +77,7 @@ class Launched {
   SystemdUnit scope_;   ///< with systemd only
   SyncSocket sync_;
   base::UniqueFd pidfd_, terminal_;
+  NotifyRelay notify_;
   bool armed_ = false, ours_ = false;
 };
 

@@ -67,6 +67,7 @@ Result<int> verb_run(const Global& global, const Arguments& arguments) {
     ASSIGN_OR_RETURN(auto launched, Launched::make(options));
     TRY(launched.finish());
     launched.commit();
+    launched.notify().wait(launched.pid(), launched.pidfd());
     return 0;
   }
   // Before init exists, so that no signal falls between.
@@ -75,7 +76,8 @@ Result<int> verb_run(const Global& global, const Arguments& arguments) {
   TRY(launched.finish());
   launched.commit();
   ASSIGN_OR_RETURN(const int code, wait_in_foreground({.pid = launched.pid(), .pidfd = launched.pidfd(),
-                                                       .signals = signals.borrow(), .terminal = launched.take_terminal()}));
+                                                       .signals = signals.borrow(), .terminal = launched.take_terminal(),
+                                                       .notify = &launched.notify()}));
   if (!arguments.has("keep")) TRY(destroy_ended(launched.state(), launched.record(), launched.config().hooks.poststop));
   return code;
 }
@@ -88,13 +90,21 @@ Result<int> verb_start(const Global& global, const Arguments& arguments) {
   if (status != Status::created)
     return base::make_error(ErrorKind::invalid, "cannot start container \"" + id + "\" that is not created: " +
                                                     std::string(to_string(status)));
+  ASSIGN_OR_RETURN(auto notify, NotifyRelay::open(dir));
+  base::UniqueFd pidfd;
+  if (notify.socket().valid()) {
+    ASSIGN_OR_RETURN(pidfd, sys::pidfd_open(record.pid));
+  }
   ASSIGN_OR_RETURN(auto connection, sys::connect_unix(dir.start_socket(), SOCK_SEQPACKET));
   // From here it counts as running; a second start does not find the socket.
   TRY(sys::unlink(dir.start_socket()));
   TRY(wait_for_exec(SyncSocket(std::move(connection))));
   ASSIGN_OR_RETURN(const auto config, dir.load_config());
   auto done = run_hooks(config.hooks.poststart, hook_run(record, Status::running), "poststart");
-  if (done) return 0;
+  if (done) {
+    notify.wait(record.pid, pidfd.borrow());
+    return 0;
+  }
   // config.md, "Lifecycle": a failing poststart hook stops the container, which is then deleted.
   if (auto gone = destroy(global.root, id, Force::yes); !gone) report_warning(gone.error());
   return std::move(done).error();

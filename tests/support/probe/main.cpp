@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -110,6 +111,20 @@ int signal_named(const std::string& name) {
   }
 }
 
+/// One datagram to $NOTIFY_SOCKET: sd_notify(3).
+std::string notify(const std::string& text) {
+  const char* path = std::getenv("NOTIFY_SOCKET");
+  if (!path) return "no NOTIFY_SOCKET";
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  const std::string result =
+      outcome(::sendto(fd, text.data(), text.size(), 0, reinterpret_cast<const sockaddr*>(&address), sizeof address));
+  ::close(fd);
+  return result;
+}
+
 /// Runs one command; the exit code, or -1 to go on.
 int run(const Words& words) {
   const std::string& verb = words[0];
@@ -119,6 +134,7 @@ int run(const Words& words) {
   else if (verb == "print") std::printf("%s\n", argument(1).c_str());
   else if (verb == "complain") std::fprintf(stderr, "%s\n", argument(1).c_str());
   else if (verb == "hold") hold();
+  else if (verb == "notify") std::printf("notify %s\n", notify(argument(1)).c_str());
   else if (verb == "udp-echo") echo_datagrams(static_cast<std::uint16_t>(std::atoi(argument(1).c_str())));
   else if (verb == "ignore") ::signal(signal_named(argument(1)), SIG_IGN);
   else if (verb == "environ") for (char** at = environ; *at; ++at) std::printf("%s\n", *at);
