@@ -15,6 +15,7 @@ namespace sys = base::sys;
 
 namespace {
 
+constexpr std::size_t line_max = 4096;
 constexpr std::size_t size_max = 1 << 20;  // replies of the manager are some hundred bytes
 
 /// Header fields: the D-Bus Specification, "Header Fields".
@@ -195,7 +196,10 @@ Result<> Connection::authenticate() {
   }
   TRY(sys::write_all(socket_.borrow(), std::string("\0AUTH EXTERNAL ", 15) + hex + "\r\n"));
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(25);
-  while (buffer_.find("\r\n") == std::string::npos) TRY(fill(buffer_.size() + 1, deadline));
+  while (buffer_.find("\r\n") == std::string::npos) {
+    if (buffer_.size() > line_max) return base::make_error(ErrorKind::invalid, "D-Bus: an answer without an end");
+    TRY(fill(buffer_.size() + 1, deadline));
+  }
   if (!buffer_.starts_with("OK ")) return base::make_error(ErrorKind::permission, "D-Bus: not admitted");
   buffer_.erase(0, buffer_.find("\r\n") + 2);
   return sys::write_all(socket_.borrow(), "BEGIN\r\n");
