@@ -31,6 +31,9 @@ class Canonical {
 
  private:
   void expand(Node& node, const Rule& rule, const Path& path) {
+    // Otherwise it is a number by now.
+    if (rule.form == Form::ulimit && node.is_string() && !context_.options.interpolate)
+      context_.error(node.at, path, "a limit must be a number where variables stay in their place");
     switch (rule.expand) {
       case Short::build:
         if (node.is_string()) wrap(node, "context");
@@ -262,8 +265,8 @@ void default_service(Node& service) {
   if (Node* build = service.find("build"); build != nullptr && build->is_mapping()) default_text(*build, "context", ".");
   if (Node* secrets = service.find("secrets"))
     for (Node& item : secrets->items)
-      if (const Node* source = item.find("source"); source != nullptr && item.find("target") == nullptr)
-        item.at_key("target") = Node::make_string("/run/secrets/" + source->text, item.at);
+      if (const Node* source = item.find("source"); item.is_mapping() && item.find("target") == nullptr)
+        item.at_key("target") = Node::make_string("/run/secrets/" + (source == nullptr ? "%!s(<nil>)" : source->text), item.at);
   if (Node* ports = service.find("ports"))
     for (Node& item : ports->items)
       if (item.is_mapping()) {

@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <set>
+#include <unordered_set>
 
 #include "compose/load/checks.h"
 
@@ -170,26 +170,29 @@ class ProjectChecks {
 
   void visit(const std::string& name) {
     trail_.push_back(name);
+    on_trail_.insert(name);
     for (const auto& [next, dependency] : project_.services.at(name).depends_on) {
       if (!project_.services.contains(next) || done_.contains(next)) continue;
-      const auto begin = std::find(trail_.begin(), trail_.end(), next);
-      if (begin == trail_.end()) {
+      if (!on_trail_.contains(next)) {
         if (trail_.size() < 10'000) visit(next);
         continue;
       }
+      const auto begin = std::find(trail_.begin(), trail_.end(), next);
       std::string chain;
-      for (auto link = begin; link != trail_.end(); ++link) chain += *link + " -> ";
+      for (auto link = begin; link != trail_.end(); ++link) chain.append(*link).append(" -> ");
       report("services." + name + ".depends_on." + next, "dependency cycle: " + chain + next);
     }
     trail_.pop_back();
+    on_trail_.erase(name);
     done_.insert(name);
   }
 
   Context& context_;
   const Project& project_;
   std::string at_;
-  std::set<std::string> done_;
-  std::vector<std::string> trail_;
+  // Names live in the project.
+  std::unordered_set<std::string_view> done_, on_trail_;
+  std::vector<std::string_view> trail_;
 };
 
 }  // namespace

@@ -147,12 +147,16 @@ bool has_endless(const Node& node) {
 }  // namespace
 
 std::string json_obstacle(const model::Project& project) {
-  // Elsewhere but for cpus a number has a type that excludes them; x-… below the top level is not printed as JSON.
+  // Most numbers have a type that excludes them; x-… below the top level is not printed as JSON.
   for (const Entry& entry : project.tree->entries)
     if (is_extension(entry.key) && has_endless(entry.value)) return entry.key + " holds a number that JSON cannot write";
-  for (const auto& [name, service] : project.services)
-    if (!std::isfinite(service.cpus)) return "services." + name + ".cpus is a number that JSON cannot write";
-  return "";
+  std::string found;
+  each_service(project, false, [&](const std::string& name, const Node& service) {
+    for (const std::string_view key : {"cpus", "cpu_percent", "deploy"})
+      if (const Node* node = service.find(key); node != nullptr && has_endless(*node))
+        found = "services." + name + "." + std::string(key) + " holds a number that JSON cannot write";
+  });
+  return found;
 }
 
 std::string to_json(const model::Project& project) { return double_dollars(project_json(project, {.style = {}})); }

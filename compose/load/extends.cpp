@@ -142,6 +142,11 @@ Node* Session::services_of(const std::string& path, Position asked_at, const Mod
 
 void Session::apply_extends(Node& document, const std::string& path, const ModelSource& source) {
   Node* services = document.find("services");
+  if (services != nullptr && services->is_null() && services->directive == Directive::none) {
+    context_.error(services->at, std::string("services"), "expected a mapping, found nothing", "leave the key out, or write 'services: {}'");
+    document.erase("services");
+    return;
+  }
   if (services == nullptr || !services->is_mapping()) return;
   std::vector<std::string> names;
   for (const Entry& entry : services->entries)

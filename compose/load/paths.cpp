@@ -63,6 +63,8 @@ class Resolver {
       case PathKind::context: return context_path(node);
       case PathKind::contexts:
         for (Entry& entry : node.entries) context_path(entry.value);
+        // Still a list where variables are in their place: Docker Compose takes each item whole.
+        for (Node& item : node.items) context_path(item);
         return;
       case PathKind::bind_source:
       case PathKind::volume_device: return;

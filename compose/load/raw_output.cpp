@@ -68,9 +68,10 @@ std::string yaml(const std::map<std::string, Variable>& variables) {
   return out.empty() ? "{}\n" : out;
 }
 
-/// Docker Compose loses empty lists, but for those whose items it compares.
+/// Docker Compose loses empty lists, but for those whose items it compares; of those, build arguments once more.
 void drop_empty_lists(Node& node, const Rule* rule) {
-  if (node.is_sequence() && node.items.empty() && (rule == nullptr || rule->unique == Unique::none)) node = Node::make_null(node.at);
+  if (node.is_sequence() && node.items.empty() && (rule == nullptr || rule->unique == Unique::none || rule->key == "args"))
+    node = Node::make_null(node.at);
   for (Entry& entry : node.entries)
     drop_empty_lists(entry.value, rule == nullptr || is_extension(entry.key) ? nullptr : attribute(*rule, entry.key));
   for (Node& item : node.items) drop_empty_lists(item, rule == nullptr ? nullptr : item_of(*rule));

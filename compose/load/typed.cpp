@@ -61,9 +61,11 @@ class Typing {
         if (node.is_string() && (rule.format == "number" || rule.format == "mode"))
           unreadable(node, path, "a number: write it without quotes");
         return integer(node, path, rule);
+      case Form::cpus:
+        if (node.exact) unreadable(node, path, "a number of 63 bits");
+        return real(node, path);
       case Form::real:
-      case Form::real32:
-      case Form::cpus: return real(node, path);
+      case Form::real32: return real(node, path);
       case Form::duration: return duration(node, path);
       case Form::bytes: return bytes(node, path);
       case Form::texts: return texts(node, path, rule);
@@ -333,7 +335,7 @@ class Typing {
     if (node.kind == Kind::integer) {
       bits = node.integer;
     } else if (node.kind == Kind::real) {
-      bits = truncate(node.number);
+      unreadable(node, path, "a file mode such as 0440");
     } else {
       std::size_t used = 0;
       for (const char c : node.text) {
@@ -351,7 +353,7 @@ class Typing {
   }
 
   Node count(const Node& node, const Path& path) {
-    if (node.kind == Kind::real) return integer(node, path);
+    if (node.kind == Kind::real) unreadable(node, path, "'all' or a whole number");
     if (!node.is_string()) return node;
     std::string lower;
     for (const char c : node.text) lower += (c >= 'A' && c <= 'Z') ? static_cast<char>(c - 'A' + 'a') : c;

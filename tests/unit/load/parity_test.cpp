@@ -234,3 +234,28 @@ TEST_CASE("what has no form to be merged in is left out, and what is reset is no
   CHECK(config_of("extra_hosts: {k: []}") == "    extra_hosts: []\n");
   CHECK(config_of("gpus: [{capabilities: [x], odd: 1}]") == "    gpus:\n      - capabilities:\n          - x\n        count: -1\n");
 }
+
+TEST_CASE("numbers that JSON or the attribute's own reader cannot hold are refused", "[load][parity]") {
+  for (const auto* lines : {"deploy: {resources: {limits: {cpus: 9223372036854775808}}}", "gpus: [{count: 2.0}]", "configs: [{source: c, mode: 1.5}]"}) {
+    INFO(lines);
+    CHECK_FALSE(errors_of(service(lines)).empty());
+  }
+  CHECK(holds(json_obstacle(*load_text(service("cpus: .inf")).project), "services.a.cpus"));
+  CHECK(holds(json_obstacle(*load_text(service("deploy: {resources: {limits: {cpus: .nan}}}")).project), "services.a.deploy"));
+  CHECK(json_obstacle(*load_text(service("cpus: 1.5")).project).empty());
+}
+
+TEST_CASE("a section without a value in a later file is refused", "[load][parity]") {
+  CHECK(holds(merged(service("tty: true"), "services:\n"), "services: expected a mapping, found nothing"));
+}
+
+TEST_CASE("where variables stay in place, lists that need values stay lists and limits must be numbers", "[load][parity]") {
+  const LoadOptions options{.files = {"/p/c.yaml"}, .working_dir = "/p"};
+  const auto raw = [&](const std::string& lines, bool json) {
+    const auto config = raw_config(options, *memory_files({{"/p/c.yaml", service(lines)}}), json);
+    return config.text.value_or(errors(config.load));
+  };
+  CHECK(holds(raw("build: {additional_contexts: [x]}", false), "additional_contexts:\n        - /p/x\n"));
+  CHECK(holds(raw("build: {args: [NOPE]}", true), "\"args\": null"));
+  CHECK(holds(raw("ulimits: {n: \"${N}\"}", false), "a limit must be a number"));
+}
