@@ -171,10 +171,10 @@ namespace {
 Result<> check_free(const CgroupFolder& folder) {
   const auto processes = cgroup_processes({folder.path});
   if (!processes.empty())
-    return base::make_error(base::ErrorKind::exists, "the container's cgroup " + folder.path + " is not empty: " +
-                                                         std::to_string(processes.size()) + " process(es) found");
+    return base::make_error(base::ErrorKind::exists, "container's cgroup is not empty: " +
+                                                         std::to_string(processes.size()) + " process(es) found in " + folder.path);
   if (cgroup_frozen({folder.path}))
-    return base::make_error(base::ErrorKind::exists, "the container's cgroup " + folder.path + " is unexpectedly frozen");
+    return base::make_error(base::ErrorKind::exists, "container's cgroup unexpectedly frozen: " + folder.path);
   return {};
 }
 

@@ -31,6 +31,7 @@ Result<> run_hook(const spec::Hook& hook, const HookRun& run, const char* kind) 
   options.program = hook.path;
   options.arguments = hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args;
   options.environment = hook.env;
+  if (!hook.env && run.environment) options.environment = *run.environment;
   options.working_dir = run.working_dir;
   options.fds = {{input.borrow(), 0}, {out.valid() ? out.borrow() : base::Fd(2), 1}, {err.valid() ? err.borrow() : base::Fd(2), 2}};
   ASSIGN_OR_RETURN(auto child, base::ChildProcess::spawn(options));
@@ -44,9 +45,9 @@ Result<> run_hook(const spec::Hook& hook, const HookRun& run, const char* kind) 
                                                               : " hook failed with exit code " + std::to_string(status->code)));
 }
 
-/// Named by property and path, and in the words users know from runc.
+/// Named by property and path, and in the words and with the count from zero that users know from runc.
 std::string place(const char* kind, const std::vector<spec::Hook>& hooks, std::size_t index) {
-  return std::string("hooks.") + kind + " " + hooks[index].path + ": error running " + kind + " hook #" + std::to_string(index + 1);
+  return std::string("hooks.") + kind + " " + hooks[index].path + ": error running " + kind + " hook #" + std::to_string(index);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "runtime/linux/join.h"
 #include "runtime/linux/kernel.h"
 #include "runtime/linux/rootfs.h"
+#include "runtime/linux/scheduling.h"
 #include "runtime/linux/tty.h"
 
 namespace runtime {
@@ -48,6 +49,7 @@ Result<> enter_namespaces(InitContext& context, Stage& stage) {
     TRY(context.sync.send(SyncType::need_placing));
     TRY(context.sync.expect(SyncType::go));
   }
+  reset_affinity();
   // Until here our unprivileged runtime had to write our id maps.
   if (!context.late_root.empty()) TRY(sys::wrap("prctl", ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)));
   // The host's procfs, for everything written there on the way: the container's own could be anything.
@@ -220,9 +222,12 @@ Result<> become_program(InitContext& context, Stage& stage) {
   const spec::Config& config = *context.config;
   const spec::Process& process = *config.process;
   if (context.without_process) return base::make_error(base::ErrorKind::invalid, "process: missing");
-  TRY(run_hooks(config.hooks.start_container, hook_run(context, {}), "startContainer"));
-  TRY(apply_limits(stage.proc.borrow(), context.process));
   const auto environment = final_environment(process);
+  // Inside the container: our own environment is the host's business.
+  HookRun inside = hook_run(context, {});
+  inside.environment = &environment;
+  TRY(run_hooks(config.hooks.start_container, inside, "startContainer"));
+  TRY(apply_limits(stage.proc.borrow(), context.process));
   const auto pass_listener = [&](UniqueFd listener) -> Result<> {
     const int fds[] = {listener.number()};
     return sys::send_fds(context.seccomp_listener_socket.borrow(), context.seccomp_state, fds);

@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "runtime/linux/cgroup.h"
 #include "runtime/linux/kernel.h"
+#include "runtime/linux/scheduling.h"
 #include "runtime/linux/tty.h"
 
 namespace runtime {
@@ -32,6 +33,7 @@ namespace {
 
 Result<> enter(JoinContext& context, UniqueFd& proc) {
   TRY(enter_tasks(*context.tasks));
+  if (!context.process->exec_cpu_affinity) reset_affinity();
   ASSIGN_OR_RETURN(proc, kernel::open_proc("/proc", O_PATH | O_DIRECTORY));
   if (context.namespaces != 0)
     TRY(kernel::setns(context.init.borrow(), static_cast<int>(context.namespaces)).with("joining the container's namespaces"));

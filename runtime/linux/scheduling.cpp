@@ -133,6 +133,13 @@ Result<> set_affinity(const std::string& cpus) {
   return {};
 }
 
+void reset_affinity() {
+  // sched_setaffinity(2): cpus the machine or the cpuset does not have are left out. 8192 is the kernel's largest NR_CPUS.
+  std::array<unsigned char, 1024> all;
+  all.fill(0xff);
+  (void)::syscall(SYS_sched_setaffinity, 0, all.size(), all.data());
+}
+
 Result<> apply_scheduling(const spec::Process& process) {
   if (process.scheduler) {
     ASSIGN_OR_RETURN(auto attributes, attributes_of(*process.scheduler));

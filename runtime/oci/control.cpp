@@ -64,13 +64,16 @@ Result<> kill_one(const Global& global, const Arguments& arguments, const std::s
     for (const pid_t pid : container_processes(record)) (void)::kill(pid, *number);
     return {};
   }
+  const bool own_pid_namespace = std::ranges::find(record.namespaces, "pid") != record.namespaces.end();
+  // Without a pid namespace of its own a container outlives its init (runc ends it as well).
+  if (status == Status::stopped && *number == SIGKILL && !own_pid_namespace && !cgroup_processes(record.cgroup_paths).empty())
+    return signal_cgroup(record.cgroup_paths, SIGKILL);
   if (status == Status::stopped)
     return base::make_error(ErrorKind::invalid, "cannot kill container \"" + id + "\": container not running");
   // The pidfd first, then the check that the pid is still init's: no other process can be hit.
   ASSIGN_OR_RETURN(const auto pidfd, sys::pidfd_open(record.pid));
   if (process_start_time(record.pid) != record.start_time)
     return base::make_error(ErrorKind::invalid, "cannot kill container \"" + id + "\": container not running");
-  const bool own_pid_namespace = std::ranges::find(record.namespaces, "pid") != record.namespaces.end();
   // Without a pid namespace of its own the rest of the container would survive its init (runc does the same).
   if (*number == SIGKILL && !own_pid_namespace) TRY(signal_cgroup(record.cgroup_paths, SIGKILL));
   auto sent = sys::pidfd_send_signal(pidfd.borrow(), *number);

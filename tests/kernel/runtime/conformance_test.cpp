@@ -143,7 +143,7 @@ TEST_CASE("a failing poststart hook stops and deletes the container, a failing p
   const auto run = bundle.run();
   CHECK(run.code == 1);
   CHECK(run.err.find("poststart hook failed with exit code 7") != std::string::npos);
-  CHECK(run.err.find("warning: hooks.poststop /bin/sh: error running poststop hook #1: poststop hook failed with exit code 8") != std::string::npos);
+  CHECK(run.err.find("warning: hooks.poststop /bin/sh: error running poststop hook #0: poststop hook failed with exit code 8") != std::string::npos);
   CHECK(*base::sys::read_file(log) == "last\n");
   CHECK(bundle.leftovers() == "");
 

@@ -138,6 +138,20 @@ TEST_CASE("setgroups stays denied where the user namespace denies it", "[ns]") {
   CHECK(seen.out == "setgroups EPERM\n");
 }
 
+TEST_CASE("a hook inside the container gets the program's environment, not the host's", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  ::setenv("RUNTIME_TEST_SECRET", "of the host", 1);
+  bundle.config.process->env = {"ONE=two"};
+  bundle.config.hooks.start_container = {{.path = "/bin/probe", .args = {"probe", "environ"}, .env = {}, .timeout_s = 5}};
+  const auto seen = bundle.probe({"exit", "0"}).run();
+  ::unsetenv("RUNTIME_TEST_SECRET");
+  INFO(seen.out << seen.err);
+  CHECK(seen.code == 0);
+  CHECK((seen.out + seen.err).find("ONE=two\nHOME=/root\n") != std::string::npos);
+  CHECK((seen.out + seen.err).find("RUNTIME_TEST_SECRET") == std::string::npos);
+}
+
 TEST_CASE("the container's environment does not reach hooks or the runtime's helpers", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;

@@ -176,7 +176,7 @@ TEST_CASE("hooks run in order, see the state, and a failing one undoes the conta
   hooks.create_runtime = {{.path = "/bin/sh", .args = {"sh", "-c", "exit 3"}, .env = {}, .timeout_s = {}}};
   const auto failed = bundle.run();
   CHECK(failed.code == 1);
-  CHECK(failed.err.find("hooks.createRuntime /bin/sh: error running createRuntime hook #1: createRuntime hook failed with exit code 3") != std::string::npos);
+  CHECK(failed.err.find("hooks.createRuntime /bin/sh: error running createRuntime hook #0: createRuntime hook failed with exit code 3") != std::string::npos);
   CHECK(bundle.leftovers() == "");
 }
 
@@ -271,4 +271,23 @@ TEST_CASE("errors go to the log file as one line of JSON", "[ns]") {
   const auto text = *base::sys::read_file(log);
   CHECK(text.starts_with("{\"level\":\"error\",\"msg\":\"container \\\"nosuch\\\" does not exist\",\"time\":\""));
   CHECK(std::ranges::count(text, '\n') == 1);
+}
+
+TEST_CASE("kill KILL ends what outlived the init of a container in the host's pid namespace", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  std::erase_if(bundle.config.linux_.namespaces, [](const auto& space) { return space.type == "pid"; });
+  bundle.probe({"hold"});
+  REQUIRE(bundle.start({"--pid-file", bundle.folder() / "pid"}).code == 0);
+  REQUIRE(bundle.exec({"--detach", "--pid-file", bundle.folder() / "second"}, {"/bin/probe", "hold"}).code == 0);
+  const pid_t init = pid_in(bundle.folder() / "pid"), second = pid_in(bundle.folder() / "second");
+  REQUIRE(::kill(init, SIGKILL) == 0);
+  CHECK(bundle.wait_init(init) == 137);
+  CHECK(bundle.status() == "stopped");
+  REQUIRE(::kill(second, 0) == 0);
+  CHECK(bundle.runtime({"kill", bundle.id(), "TERM"}).code == 1);
+  CHECK(bundle.runtime({"kill", bundle.id(), "KILL"}).code == 0);
+  CHECK(bundle.wait_init(second) == 137);
+  CHECK(bundle.runtime({"delete", bundle.id()}).code == 0);
+  CHECK(bundle.leftovers() == "");
 }

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 
+#include "base/sys.h"
 #include "runtime/linux/kernel.h"
 #include "tests/kernel/runtime/bundle.h"
 
@@ -256,4 +257,27 @@ TEST_CASE("a label whose security module is not there is an error that names the
     CHECK(message([](auto& config) { config.process->selinux_label = "a:b:c:s0"; }).find("process.selinuxLabel 'a:b:c:s0'") != std::string::npos);
     CHECK(message([](auto& config) { config.linux_.mount_label = "a:b:c:s0"; }).find("linux.mountLabel") != std::string::npos);
   }
+}
+
+TEST_CASE("the cpus our caller is pinned to are not the container's, nor exec's", "[ns]") {
+  NEED_CONTAINERS();
+  cpu_set_t before, pinned;
+  REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
+  if (CPU_COUNT(&before) < 2) SKIP_TEST("one cpu only");
+  int first = 0;
+  while (!CPU_ISSET(first, &before)) ++first;
+  CPU_ZERO(&pinned);
+  CPU_SET(first, &pinned);
+  Bundle bundle;
+  bundle.probe({"hold"});
+  REQUIRE(::sched_setaffinity(0, sizeof pinned, &pinned) == 0);
+  const auto started = bundle.start({"--pid-file", bundle.folder() / "pid"});
+  const auto joined = bundle.exec({}, {"/bin/probe", "do", "read", "/proc/self/status"});
+  REQUIRE(::sched_setaffinity(0, sizeof before, &before) == 0);
+  INFO(started.err + joined.err);
+  REQUIRE(started.code == 0);
+  cpu_set_t inside;
+  REQUIRE(::sched_getaffinity(std::atoi(base::sys::read_file(bundle.folder() / "pid")->c_str()), sizeof inside, &inside) == 0);
+  CHECK(CPU_COUNT(&inside) >= CPU_COUNT(&before));
+  CHECK(joined.out.find("Cpus_allowed_list:\t" + std::to_string(first) + "\n") == std::string::npos);
 }
