@@ -224,9 +224,14 @@ void merge(Context& context, Node& base, Node over, const Rule* rule, const Path
   // A key without a value changes nothing, except for commands, which it takes away.
   if (over.is_null() && how != Merge::replace && how != Merge::pools) return;
   // !reset and !override of a key work where both sides are mappings, also when they are joined as lists below.
-  if (base.is_mapping())
+  // In a short form there is no such key yet: the tag then does nothing.
+  if (how != Merge::automatic && base.is_mapping()) {
     for (const Entry& entry : over.entries)
-      if (entry.value.directive != Directive::none && how != Merge::automatic) base.erase(entry.key);
+      if (entry.value.directive != Directive::none) base.erase(entry.key);
+  } else if (how != Merge::automatic) {
+    std::erase_if(over.entries, [](const Entry& entry) { return entry.value.directive == Directive::reset; });
+    for (Entry& entry : over.entries) entry.value.directive = Directive::none;
+  }
   switch (how) {
     case Merge::automatic: return merge_automatic(context, base, std::move(over), rule, path);
     case Merge::replace: base = std::move(over); return;

@@ -231,6 +231,7 @@ TEST_CASE("what has no form to be merged in is left out, and what is reset is no
   CHECK(holds(both("environment: {k: a}", "environment: {k: [null]}"), "k: <nil>"));
   CHECK(holds(both("ulimits: {n: {soft: 1, hard: 2}}", "ulimits: {n: {soft: 3}}"), "'hard' is missing"));
   CHECK_FALSE(holds(both("scale: 2", "scale: !reset null"), "scale"));
+  CHECK(holds(errors_of("services: {z: {extends: a, depends_on: {b: !reset null}}, a: {image: x, depends_on: [b]}}"), "depends_on.b"));
   CHECK(config_of("extra_hosts: {k: []}") == "    extra_hosts: []\n");
   CHECK(config_of("gpus: [{capabilities: [x], odd: 1}]") == "    gpus:\n      - capabilities:\n          - x\n        count: -1\n");
 }
