@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cstdlib>
+#include <set>
 
 #include "base/sys.h"
 #include "engine/build/build_hooks.h"
@@ -14,6 +15,7 @@
 #include "engine/build/step_network.h"
 #include "engine/registry/archive.h"
 #include "engine/registry/cache.h"
+#include "engine/registry/image_index.h"
 #include "engine/registry/transfer.h"
 
 namespace engine::build {
@@ -26,7 +28,6 @@ base::Error unsupported(std::string message) { return base::make_error(base::Err
 
 /// What this builder cannot honour is refused, not ignored.
 Result<> check_request(const BuildRequest& request) {
-  if (request.platforms.size() > 1) return unsupported("multiple platforms are not supported: build them one by one");
   for (const auto& to : request.cache_to) TRY(parse_cache_place(to, true));
   if (!request.isolation.empty() && request.isolation != "default") return unsupported("isolation " + request.isolation + " is not supported on Linux");
   const auto wanted = [](const std::string& value) { return !value.empty() && value != "false" && value != "0"; };
@@ -57,11 +58,13 @@ std::optional<std::int64_t> source_date_epoch(const BuildRequest& request) {
   return std::stoll(text);
 }
 
+using ForCaches = std::map<std::string, std::vector<registry::CacheEntry>>;  ///< cache_to's text → steps
+
 /// One build, in order: definition, contexts, stages, image.
 class Build {
  public:
-  Build(const BuildRequest& request, base::Fd out, const BuildHooks& hooks)
-      : request_(request), hooks_(hooks), progress_(out, request.progress) {}
+  Build(const BuildRequest& request, Progress& progress, const BuildHooks& hooks, ForCaches& collected)
+      : request_(request), hooks_(hooks), progress_(progress), collected_(collected) {}
 
   Result<BuildResult> run(Session& session, Span& where) {
     platform_ = images::host_platform();
@@ -78,12 +81,11 @@ class Build {
     ASSIGN_OR_RETURN(StageState state, solve(session, where));
     where = {};
     ASSIGN_OR_RETURN(BuildResult result, export_image(state));
-    TRY(export_caches(state));
+    TRY(collect_for_caches(state));
     for (auto& context : opened_) context->save_digests();
     std::vector<std::string> lines;
     for (const auto& finding : findings) lines.push_back(finding_text(finding));
     progress_.warnings(lines);
-    progress_.result(result.image_id);
     return result;
   }
   [[nodiscard]] const Dockerfile& file() const { return file_; }
@@ -271,24 +273,17 @@ class Build {
     return result;
   }
 
-  Result<> export_caches(const StageState& state) {
+  /// What cache_to will keep: every step (mode=max) or those of the image.
+  Result<> collect_for_caches(const StageState& state) {
+    const auto& image = state.meta.config.diff_ids;
     for (const auto& to : request_.cache_to) {
       ASSIGN_OR_RETURN(const CachePlace place, parse_cache_place(to, true));
-      const Vertex vertex = progress_.begin("exporting cache to " + to);
-      const auto& image = state.meta.config.diff_ids;
-      std::vector<registry::CacheEntry> entries;
+      if (place.in_image) continue;  // it went with the config
+      auto& kept = collected_[to];
       for (const auto& entry : recorded_) {
         const bool of_image = entry.diff_ids.size() <= image.size() && std::equal(entry.diff_ids.begin(), entry.diff_ids.end(), image.begin());
-        if (place.whole || of_image) entries.push_back(entry);
+        if (place.whole || of_image) kept.push_back(entry);
       }
-      ASSIGN_OR_RETURN(store::Store store, store::Store::open());
-      const auto done = registry::export_cache(store, entries, place.where);
-      if (done) {
-        progress_.done(vertex);
-        continue;
-      }
-      progress_.error(vertex, done.error().text());
-      if (!place.may_fail) return done.error();
     }
     return {};
   }
@@ -301,6 +296,11 @@ class Build {
       config.created = images::format_time(*epoch * 1'000'000'000);
     images::NewImage image;
     image.config_json = images::to_json(config);
+    for (const auto& to : request_.cache_to) {
+      ASSIGN_OR_RETURN(const CachePlace place, parse_cache_place(to, true));
+      if (!place.in_image) continue;
+      ASSIGN_OR_RETURN(image.config_json, registry::with_inline_cache(image.config_json, recorded_));
+    }
     image.chain_ids = state.layers.chain_ids;
     std::vector<std::string> shown;
     for (const auto& tag : request_.tags) {
@@ -320,7 +320,8 @@ class Build {
 
   const BuildRequest& request_;
   const BuildHooks& hooks_;
-  Progress progress_;
+  Progress& progress_;
+  ForCaches& collected_;
   std::string platform_;
   std::map<std::string, std::string> platform_args_;
   std::vector<std::unique_ptr<Context>> opened_;  ///< [0] the main one
@@ -332,6 +333,68 @@ class Build {
   StageOptions options_;
   StagePlan plan_;
 };
+
+Result<> export_caches(const ForCaches& collected, Progress& progress) {
+  for (const auto& [to, entries] : collected) {
+    ASSIGN_OR_RETURN(const CachePlace place, parse_cache_place(to, true));
+    const Vertex vertex = progress.begin("exporting cache to " + to);
+    ASSIGN_OR_RETURN(store::Store store, store::Store::open());
+    const auto done = registry::export_cache(store, entries, place.where);
+    if (done) {
+      progress.done(vertex);
+      continue;
+    }
+    progress.error(vertex, done.error().text());
+    if (!place.may_fail) return done.error();
+  }
+  return {};
+}
+
+/// The build of one request, and of the file whose lines its failure shows.
+Result<BuildResult> build_one(const BuildRequest& request, Session& session, Progress& progress, const BuildHooks& hooks, ForCaches& collected,
+                              std::string& lines) {
+  Build build(request, progress, hooks, collected);
+  Span where;
+  auto result = build.run(session, where);
+  if (!result) lines = excerpt(build.file(), where);
+  return result;
+}
+
+/// One image a platform, then an index of all under the names. Here the names mean the image for this machine, else the first.
+Result<BuildResult> build_platforms(const BuildRequest& request, Session& session, Progress& progress, const BuildHooks& hooks,
+                                    ForCaches& collected, std::string& lines) {
+  const auto host = images::host_platform();
+  std::vector<std::string> ids;
+  std::set<std::string> platforms;
+  BuildResult main;
+  for (const auto& text : request.platforms) {
+    ASSIGN_OR_RETURN(const auto platform, normal_platform(text, host));
+    if (!platforms.insert(platform).second) continue;
+    BuildRequest one = request;
+    one.platforms = {platform};
+    one.tags.clear();
+    progress.set_platform(platform);
+    ASSIGN_OR_RETURN(const auto built, build_one(one, session, progress, hooks, collected, lines).with("platform " + platform));
+    if (request.check) return built;  // the file is the same for all
+    ids.push_back(built.image_id);
+    if (main.image_id.empty() || platform == host) main = built;
+  }
+  progress.set_platform("");
+  if (request.tags.empty()) return main;
+  const Vertex vertex = progress.begin("exporting manifest list");
+  const auto named = [&]() -> Result<std::string> {
+    ASSIGN_OR_RETURN(store::Store store, store::Store::open());
+    return registry::name_index(store, ids, main.image_id, request.tags);
+  }();
+  if (!named) {
+    progress.error(vertex, named.error().text());
+    return named.error();
+  }
+  progress.note(vertex, "exporting manifest list " + *named + " done");
+  for (const auto& tag : request.tags) progress.note(vertex, "naming to " + tag + " done");
+  progress.done(vertex);
+  return main;
+}
 
 }  // namespace
 
@@ -350,10 +413,14 @@ Result<BuildResult> build_image_with(const BuildRequest& request, base::Fd out, 
   if (!lease) return fail(std::move(lease).error(), "");
   auto session = Session::open();
   if (!session) return fail(std::move(session).error(), "");
-  Build build(request, out, hooks);
-  Span where;
-  auto result = build.run(*session, where);
-  if (!result) return fail(std::move(result).error(), excerpt(build.file(), where));
+  Progress progress(out, request.progress);
+  std::string lines;
+  ForCaches collected;
+  auto result = request.platforms.size() > 1 ? build_platforms(request, *session, progress, hooks, collected, lines)
+                                             : build_one(request, *session, progress, hooks, collected, lines);
+  if (!result) return fail(std::move(result).error(), lines);
+  if (auto exported = export_caches(collected, progress); !exported) return fail(std::move(exported).error(), "");
+  if (!request.check) progress.result(result->image_id);
   if (!request.iidfile.empty())
     if (auto written = base::sys::replace_file(request.iidfile, result->image_id, 0644); !written) return fail(std::move(written).error(), "");
   return result;

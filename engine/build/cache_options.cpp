@@ -29,8 +29,16 @@ base::Result<CachePlace> parse_cache_place(const std::string& text, bool to) {
     at = end + 1;
   }
   const std::string type = fields["type"], folder_key = to ? "dest" : "src";
+  if (type == "inline" && to) {
+    for (const auto& [key, value] : fields)
+      if (key != "type" && !(key == "mode" && value == "min"))
+        return wrong(ErrorKind::unsupported, text, key == "mode" ? "an image keeps the steps of its own layers only (mode=min)" : key + " is not supported");
+    place.in_image = true;
+    return place;
+  }
+  if (type == "inline") return wrong(ErrorKind::invalid, text, "an inline cache is read from its image: type=registry,ref=IMAGE");
   if (type != "registry" && type != "local")
-    return wrong(ErrorKind::unsupported, text, "type " + (type.empty() ? "is missing" : type + " is not supported") + " (registry or local)");
+    return wrong(ErrorKind::unsupported, text, "type " + (type.empty() ? "is missing" : type + " is not supported") + (to ? " (registry, local or inline)" : " (registry or local)"));
   const std::string place_key = type == "registry" ? "ref" : folder_key;
   for (const auto& [key, value] : fields) {
     const bool known = key == "type" || key == place_key || (key == "tag" && type == "local") || (to && (key == "mode" || key == "ignore-error"));

@@ -70,8 +70,15 @@ void Progress::switch_to(Vertex vertex, State& state) {
   write(text);
 }
 
-Vertex Progress::begin(const std::string& name) {
+void Progress::set_platform(const std::string& platform) {
   const std::lock_guard lock(mutex_);
+  platform_ = platform;
+}
+
+Vertex Progress::begin(const std::string& plain) {
+  const std::lock_guard lock(mutex_);
+  const bool of_platform = !platform_.empty() && plain.starts_with('[') && !plain.starts_with("[internal]");
+  const std::string name = of_platform ? "[" + platform_ + " " + plain.substr(1) : plain;
   const Vertex vertex = ++last_;
   State& state = states_[vertex];
   state.name = name;

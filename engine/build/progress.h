@@ -22,6 +22,8 @@ class Progress {
   Progress(base::Fd out, ProgressMode mode) : out_(out), mode_(mode) {}
 
   Vertex begin(const std::string& name);
+  /// What follows is about this platform: "[2/3] RUN make" becomes "[linux/arm64 2/3] RUN make". "" = there is only one.
+  void set_platform(const std::string& platform);
   /// Output of a command: whole lines are stamped with the seconds since its begin.
   void output(Vertex vertex, std::string_view text);
   /// A line of ours: "transferring context: 2B done".
@@ -62,6 +64,7 @@ class Progress {
   Vertex last_ = 0;
   Vertex current_ = 0;             ///< whose lines are being printed
   bool printed_ = false;
+  std::string platform_;
   Clock::time_point begun_ = Clock::now();
 };
 

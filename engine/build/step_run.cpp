@@ -6,6 +6,7 @@
 #include "base/sys.h"
 #include "engine/api/paths.h"
 #include "engine/build/copy.h"
+#include "engine/build/foreign.h"
 #include "engine/build/mount_points.h"
 #include "engine/build/run_mounts.h"
 #include "engine/build/solver.h"
@@ -166,7 +167,11 @@ Result<> StageBuilder::execute(const instr::Run& run, const std::vector<RunMount
     if (error.kind != base::ErrorKind::cancelled) error.context.push_back(failed);
     return error;
   }
-  if (*code != 0) return base::make_error(base::ErrorKind::invalid, failed + ": exit code: " + std::to_string(*code));
+  if (*code != 0) {
+    // Not refused before it runs: a stage of another platform may hold programs of this one.
+    const auto foreign = why_foreign(state_.meta.config.architecture);
+    return base::make_error(base::ErrorKind::invalid, failed + ": exit code: " + std::to_string(*code) + (foreign.empty() ? "" : "; " + foreign));
+  }
   const std::string upper = layer.upper().string();
   layer.close();
   if (!state_.layers.folders.empty()) TRY(points.prune(upper));
@@ -186,7 +191,7 @@ Result<> StageBuilder::run(const instr::Run& run, const Command& command) {
     return base::make_error(base::ErrorKind::permission, "granting entitlement network.host is not allowed by build entitlements");
 
   Hasher key;
-  key.field("run-3").field(state_.layers.key()).field(state_.meta.config.user).field(state_.meta.config.working_dir);
+  key.field("run-4").field(state_.meta.config.os).field(state_.meta.config.architecture).field(state_.meta.config.variant).field(state_.layers.key()).field(state_.meta.config.user).field(state_.meta.config.working_dir);
   for (const auto& word : words) key.field(word);
   key.field(script.value_or(""));
   key.number(static_cast<std::int64_t>(state_.meta.env.size()));

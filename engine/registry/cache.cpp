@@ -12,6 +12,7 @@
 #include "engine/images/image_store.h"
 #include "engine/registry/blobs.h"
 #include "engine/registry/layer_fetch.h"
+#include "engine/registry/manifest.h"
 #include "engine/registry/place.h"
 
 namespace engine::registry {
@@ -23,6 +24,8 @@ using ordered = nlohmann::ordered_json;
 namespace {
 
 constexpr const char* config_type = "application/vnd.compose.buildcache.config.v1+json";
+constexpr const char* inline_key = "vnd.compose.buildcache.v1";
+constexpr int index_depth_max = 4;
 constexpr std::size_t config_max = 32u << 20, entries_max = 100'000;
 
 base::Error malformed(const std::string& why) { return base::make_error(ErrorKind::invalid, "not a build cache: " + why); }
@@ -44,37 +47,17 @@ class Source final : public CacheSource {
   explicit Source(std::unique_ptr<Place> place) : place_(std::move(place)) {}
 
   Result<> read() {
-    ASSIGN_OR_RETURN(const auto top, place_->manifest(""));
+    ASSIGN_OR_RETURN(auto top, place_->manifest(""));
+    ASSIGN_OR_RETURN(top, image_of(std::move(top)));
     const auto root = json::parse(top.bytes, nullptr, false);
     if (!root.is_object()) return malformed("no JSON object");
     try {
-      if (root.at("config").at("mediaType") != config_type) return malformed("an image, without what its build left");
-      const Descriptor config{.media_type = config_type, .digest = root.at("config").at("digest"), .size = root.at("config").at("size")};
-      if (!images::is_digest(config.digest) || config.size < 0 || config.size > static_cast<std::int64_t>(config_max)) return malformed("a config that cannot be");
-      ASSIGN_OR_RETURN(const auto file, PartialFile::create());
-      TRY(place_->read_blob(config, file.fd()));
-      ASSIGN_OR_RETURN(const auto text, base::sys::read_file("/proc/self/fd/" + std::to_string(file.fd().number()), config_max));
-      const auto index = json::parse(text);
-      const auto& layers = root.at("layers");
-      const auto& diff_ids = index.at("diff_ids");
-      if (layers.size() != diff_ids.size()) return malformed("layers and diff ids differ in number");
-      for (std::size_t i = 0; i < layers.size(); ++i) {
-        const Descriptor blob{.media_type = layers[i].at("mediaType"), .digest = layers[i].at("digest"), .size = layers[i].at("size")};
-        if (!images::is_digest(blob.digest) || blob.size < 0) return malformed("a layer without digest or size");
-        blobs_[diff_ids[i].get<std::string>()] = blob;
-      }
-      for (const auto& one : index.at("entries")) {
-        if (entries_.size() == entries_max) return malformed("too many steps");
-        CacheEntry entry{.key = one.at("key"), .text = one.at("text"), .diff_ids = one.at("diff_ids"), .created = one.at("created")};
-        for (const auto& id : entry.diff_ids)
-          if (!images::is_digest(id) || !blobs_.contains(id)) return malformed("a step whose layer is missing");
-        if (!images::is_digest(entry.key) || entry.diff_ids.empty()) return malformed("a step without a key or a layer");
-        entries_[entry.key] = std::move(entry);
-      }
+      const bool image = root.at("config").at("mediaType") != config_type;
+      ASSIGN_OR_RETURN(const auto text, config_of(root.at("config")));
+      return image ? read_image(root, json::parse(text)) : read_cache(root, json::parse(text));
     } catch (const json::exception& error) {
       return malformed(error.what());
     }
-    return {};
   }
 
   [[nodiscard]] const CacheEntry* find(const std::string& key) const override {
@@ -96,6 +79,66 @@ class Source final : public CacheSource {
   }
 
  private:
+  /// Of an index, the image for this machine.
+  Result<Fetched> image_of(Fetched top) {
+    for (int depth = 0; depth < index_depth_max; ++depth) {
+      const auto root = json::parse(top.bytes, nullptr, false);
+      if (!root.is_object() || !root.contains("manifests")) return top;
+      ASSIGN_OR_RETURN(const auto index, parse_manifest(top.bytes, top.media_type));
+      ASSIGN_OR_RETURN(const auto child, choose_platform(index, "", "the cache"));
+      ASSIGN_OR_RETURN(top, place_->manifest(child.digest));
+    }
+    return malformed("indexes nested too deep");
+  }
+
+  Result<std::string> config_of(const json& descriptor) {
+    const Descriptor config{.media_type = "", .digest = descriptor.at("digest"), .size = descriptor.at("size")};
+    if (!images::is_digest(config.digest) || config.size < 0 || config.size > static_cast<std::int64_t>(config_max)) return malformed("a config that cannot be");
+    ASSIGN_OR_RETURN(const auto file, PartialFile::create());
+    TRY(place_->read_blob(config, file.fd()));
+    return base::sys::read_file("/proc/self/fd/" + std::to_string(file.fd().number()), config_max);
+  }
+
+  Result<> read_layers(const json& layers, const std::vector<std::string>& diff_ids) {
+    if (layers.size() != diff_ids.size()) return malformed("layers and diff ids differ in number");
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const Descriptor blob{.media_type = layers[i].at("mediaType"), .digest = layers[i].at("digest"), .size = layers[i].at("size")};
+      if (!images::is_digest(blob.digest) || blob.size < 0 || !images::is_digest(diff_ids[i])) return malformed("a layer without digest or size");
+      blobs_[diff_ids[i]] = blob;
+    }
+    return {};
+  }
+
+  Result<> take(CacheEntry entry) {
+    if (entries_.size() == entries_max) return malformed("too many steps");
+    for (const auto& id : entry.diff_ids)
+      if (!images::is_digest(id) || !blobs_.contains(id)) return malformed("a step whose layer is missing");
+    if (!images::is_digest(entry.key) || entry.diff_ids.empty()) return malformed("a step without a key or a layer");
+    entries_[entry.key] = std::move(entry);
+    return {};
+  }
+
+  Result<> read_cache(const json& manifest, const json& index) {
+    TRY(read_layers(manifest.at("layers"), index.at("diff_ids")));
+    for (const auto& one : index.at("entries"))
+      TRY(take({.key = one.at("key"), .text = one.at("text"), .diff_ids = one.at("diff_ids"), .created = one.at("created")}));
+    return {};
+  }
+
+  Result<> read_image(const json& manifest, const json& config) {
+    const auto kept = config.find(inline_key);
+    if (kept == config.end()) return malformed("an image, without what its build left (cache_to type=inline keeps it)");
+    const std::vector<std::string> diff_ids = config.at("rootfs").at("diff_ids");
+    TRY(read_layers(manifest.at("layers"), diff_ids));
+    for (const auto& one : kept->at("entries")) {
+      const std::size_t count = one.at("layers");
+      if (count > diff_ids.size()) return malformed("a step whose layer is missing");
+      TRY(take({.key = one.at("key"), .text = one.at("text"),
+                .diff_ids = {diff_ids.begin(), diff_ids.begin() + static_cast<std::ptrdiff_t>(count)}, .created = one.at("created")}));
+    }
+    return {};
+  }
+
   /// A folder's blob into the blob store, where layers are unpacked from.
   Result<> take_in(store::Store&, const Descriptor& blob) {
     const auto path = images::blob_path(blob.digest);
@@ -141,6 +184,20 @@ Result<> export_cache(store::Store& store, const std::vector<CacheEntry>& entrie
   Fetched top{.bytes = manifest.dump(), .media_type = std::string(media::oci_manifest), .digest = ""};
   top.digest = images::sha256_digest(top.bytes);
   return place->write_manifest(top, true);
+}
+
+Result<std::string> with_inline_cache(const std::string& config_json, const std::vector<CacheEntry>& entries) {
+  auto config = ordered::parse(config_json, nullptr, false);
+  if (!config.is_object()) return base::make_error(ErrorKind::invalid, "an image config that is no JSON object");
+  const auto rootfs = config.value("rootfs", ordered::object());
+  const auto diff_ids = rootfs.value("diff_ids", std::vector<std::string>{});
+  auto kept = ordered::array();
+  for (const auto& entry : entries) {
+    if (entry.diff_ids.empty() || entry.diff_ids.size() > diff_ids.size() || !std::equal(entry.diff_ids.begin(), entry.diff_ids.end(), diff_ids.begin())) continue;
+    kept.push_back({{"key", entry.key}, {"text", entry.text}, {"created", entry.created}, {"layers", entry.diff_ids.size()}});
+  }
+  config[inline_key] = {{"entries", std::move(kept)}};
+  return config.dump(-1, ' ', false, ordered::error_handler_t::replace);
 }
 
 Result<std::unique_ptr<CacheSource>> CacheSource::open(const std::string& from) {

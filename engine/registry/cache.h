@@ -4,6 +4,8 @@
 //           {"entries": [{"key": "sha256:…", "text": "RUN make", "created": ns, "diff_ids": [bottom → top]}],
 //            "diff_ids": [of the manifest's layers, in order]}
 //   layers  the compressed layers, each once
+// An image can carry the steps of its own layers itself (cache_to type=inline): in its config, under "vnd.compose.buildcache.v1",
+//           {"entries": [{"key": …, "text": …, "created": …, "layers": how many, from the bottom}]}
 // Keys are digests of a step and everything it depends on, the same on every machine.
 #include <memory>
 #include <string>
@@ -25,10 +27,14 @@ struct CacheEntry {
 /// Writes the steps and their layers to "docker://NAME" or "oci:FOLDER[:TAG]"; what is there already is not sent again.
 Result<> export_cache(store::Store& store, const std::vector<CacheEntry>& entries, const std::string& to);
 
+/// The config of an image with the steps that made its layers: entries whose diff_ids are not the first of the image's are left out.
+/// Error invalid: no config.
+Result<std::string> with_inline_cache(const std::string& config_json, const std::vector<CacheEntry>& entries);
+
 /// A cache somebody exported. Thread-safe.
 class CacheSource {
  public:
-  /// Reads what it holds, no layer. Errors: as pull; invalid: what is there is an image or malformed.
+  /// Reads what it holds, no layer. Errors: as pull; invalid: what is there is an image without an inline cache, or malformed.
   static Result<std::unique_ptr<CacheSource>> open(const std::string& from);
   virtual ~CacheSource() = default;
   /// Null: this step is not in it.

@@ -126,7 +126,7 @@ Result<Descriptor> choose_platform(const Manifest& index, const std::string& pla
     const auto shown = child.os + "/" + child.architecture + (child.variant.empty() ? "" : "/" + child.variant);
     if (child.os.empty() && index.children.size() == 1) return child;  // tools leave it out for the only one
     if (child.os.empty()) {  // an index within the index: what it holds is known once it is read
-      if (nested == nullptr && (child.media_type == media::oci_index || child.media_type == media::docker_index)) nested = &child;
+      if (nested == nullptr && (child.media_type == media::oci_index || child.media_type == media::docker_list)) nested = &child;
       continue;
     }
     available += (available.empty() ? "" : ", ") + shown;

@@ -13,7 +13,6 @@ using base::Result;
 
 namespace media {
 constexpr std::string_view oci_index = "application/vnd.oci.image.index.v1+json";
-constexpr std::string_view docker_index = "application/vnd.docker.distribution.manifest.list.v2+json";
 constexpr std::string_view oci_manifest = "application/vnd.oci.image.manifest.v1+json";
 constexpr std::string_view oci_config = "application/vnd.oci.image.config.v1+json";
 constexpr std::string_view oci_layer_gzip = "application/vnd.oci.image.layer.v1.tar+gzip";

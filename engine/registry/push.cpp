@@ -8,6 +8,7 @@
 #include "engine/images/image_store.h"
 #include "engine/registry/blobs.h"
 #include "engine/registry/client.h"
+#include "engine/registry/image_index.h"
 #include "engine/registry/layer_fetch.h"
 #include "engine/registry/settings.h"
 #include "engine/registry/transfer.h"
@@ -102,6 +103,28 @@ Result<std::map<std::string, std::string>> other_repositories(store::Store& stor
   return found;
 }
 
+/// Sends an image's blobs and its manifest, called `name` there, and remembers that it is there.
+Result<Outgoing> send_image(store::Store& store, Client& client, const images::Image& image, const images::Reference& reference,
+                            const std::string& name, const ProgressSink& progress) {
+  ASSIGN_OR_RETURN(auto parts, outgoing(store, image));
+  std::vector<Descriptor> blobs;
+  std::set<std::string> seen;  // an image may hold one layer twice
+  for (const auto& layer : parts.layers)
+    if (seen.insert(layer.digest).second) blobs.push_back(layer);
+  TRY(Uploader(client, std::move(blobs), progress).run());
+  ASSIGN_OR_RETURN(const bool has_config, client.has_blob(parts.config_blob.digest));
+  if (!has_config) TRY(client.upload_bytes(parts.config_blob.digest, parts.config));
+  TRY(client.put_manifest(name.empty() ? parts.digest : name, parts.manifest, parts.media_type));
+  TRY(base::sys::replace_file(images::blob_path(parts.digest), parts.manifest, 0600));
+  ASSIGN_OR_RETURN(auto record, store.image(image.id));
+  if (record) {
+    record->manifest_digest = parts.digest;
+    TRY(store.put_image(*record));
+  }
+  TRY(store.put_reference({.reference = reference.name() + "@" + parts.digest, .image_id = image.id, .digest = parts.digest, .updated = store::now_ns()}));
+  return parts;
+}
+
 Result<Pushed> push_to(store::Store& store, const images::Reference& reference, const ProgressSink& progress) {
   images::ImageStore images(store);
   ASSIGN_OR_RETURN(const auto image, images.resolve(reference.full()));
@@ -110,24 +133,15 @@ Result<Pushed> push_to(store::Store& store, const images::Reference& reference, 
   ASSIGN_OR_RETURN(const auto endpoints, settings.endpoints(reference));
   const auto& endpoint = endpoints.back();  // the origin: mirrors are for reading
   Client client(endpoint, settings.tls(endpoint), "pull,push");
-  ASSIGN_OR_RETURN(const auto parts, outgoing(store, image));
   ASSIGN_OR_RETURN(auto elsewhere, other_repositories(store, reference));
   client.mount_from(std::move(elsewhere));
-  std::vector<Descriptor> blobs;
-  std::set<std::string> seen;  // an image may hold one layer twice
-  for (const auto& layer : parts.layers)
-    if (seen.insert(layer.digest).second) blobs.push_back(layer);
-  TRY(Uploader(client, std::move(blobs), progress).run());
-  ASSIGN_OR_RETURN(const bool has_config, client.has_blob(parts.config_blob.digest));
-  if (!has_config) TRY(client.upload_bytes(parts.config_blob.digest, parts.config));
-  TRY(client.put_manifest(reference.tag, parts.manifest, parts.media_type));
-  TRY(base::sys::replace_file(images::blob_path(parts.digest), parts.manifest, 0600));
-  ASSIGN_OR_RETURN(auto record, store.image(image.id));
-  if (record) {
-    record->manifest_digest = parts.digest;
-    TRY(store.put_image(*record));
+  ASSIGN_OR_RETURN(const auto index, stored_index(store, reference));
+  if (index) {
+    for (const auto& one : index->images) TRY(send_image(store, client, one, reference, "", progress));
+    TRY(client.put_manifest(reference.tag, index->bytes, std::string(media::oci_index)));
+    return Pushed{.reference = reference.full(), .digest = index->digest, .size_bytes = static_cast<std::int64_t>(index->bytes.size())};
   }
-  TRY(store.put_reference({.reference = reference.name() + "@" + parts.digest, .image_id = image.id, .digest = parts.digest, .updated = store::now_ns()}));
+  ASSIGN_OR_RETURN(const auto parts, send_image(store, client, image, reference, reference.tag, progress));
   return Pushed{.reference = reference.full(), .digest = parts.digest, .size_bytes = static_cast<std::int64_t>(parts.manifest.size())};
 }
 

@@ -5,6 +5,7 @@
 #include "base/sys.h"
 #include "engine/build/build.h"
 #include "engine/build/cache_options.h"
+#include "engine/build/foreign.h"
 #include "engine/build/git.h"
 #include "engine/build/progress.h"
 
@@ -124,4 +125,18 @@ TEST_CASE("places of build caches are read from Compose's texts", "[build]") {
   for (const char* wrong : {"", "type=gha", "type=inline", "type=local", "type=local,dest=/c", "type=registry,ref=a,foo=1", "type=registry,ref=a,mode=max", "x=1"})
     CHECK_FALSE(parse_cache_place(wrong, false));
   CHECK_FALSE(parse_cache_place("type=local,dest=/c,mode=some", true));
+  CHECK(parse_cache_place("type=inline", true)->in_image);
+  CHECK_FALSE(parse_cache_place("type=inline,mode=max", true));
+}
+
+TEST_CASE("a binfmt handler is known by the machine its magic names", "[build]") {
+  const std::string aarch64 = "enabled\ninterpreter /usr/libexec/qemu-binfmt/aarch64-binfmt-P\nflags: POCF\noffset 0\nmagic 7f454c460201010000000000000000000200b700\nmask ffffffffffffff00fffffffffffffffffeffffff\n";
+  CHECK(handles(aarch64, 183, false));
+  CHECK_FALSE(handles(aarch64, 243, false));
+  CHECK_FALSE(handles("disabled" + aarch64.substr(7), 183, false));
+  const std::string s390x = "enabled\ninterpreter /q\nflags: \noffset 0\nmagic 7f454c4602020100000000000000000000020016\nmask ffffffffffffff00fffffffffffffffffffeffff\n";
+  CHECK(handles(s390x, 22, true));
+  CHECK_FALSE(handles(s390x, 22, false));
+  CHECK_FALSE(handles("enabled\ninterpreter /j\nflags: \nextension .jar\n", 183, false));
+  CHECK_FALSE(handles("", 183, false));
 }
