@@ -356,7 +356,7 @@ Result<BuildResult> build_one(const BuildRequest& request, Session& session, Pro
   Build build(request, progress, hooks, collected);
   Span where;
   auto result = build.run(session, where);
-  if (!result) lines = excerpt(build.file(), where);
+  if (!result) lines = excerpt(build.file(), point_at(build.file(), where, result.error().text()));
   return result;
 }
 

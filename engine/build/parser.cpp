@@ -1,5 +1,7 @@
 #include "engine/build/parser.h"
 
+#include <algorithm>
+#include <cctype>
 #include <optional>
 
 #include "engine/build/words.h"
@@ -227,6 +229,47 @@ Result<Dockerfile> parse_dockerfile(const std::string& name, std::string_view te
   where = {};
   if (file.instructions.empty()) return invalid("file with no instructions");
   return file;
+}
+
+namespace {
+
+/// What a message quotes, and what follows "unknown …: ".
+std::vector<std::string_view> quoted_words(std::string_view message) {
+  std::vector<std::string_view> words;
+  for (std::size_t i = 0; i < message.size(); ++i) {
+    if (message[i] == '"' || message[i] == '\'') {
+      const auto end = message.find(message[i], i + 1);
+      if (end == std::string_view::npos) break;
+      words.push_back(message.substr(i + 1, end - i - 1));
+      i = end;
+    } else if (message.substr(i).starts_with("unknown ")) {
+      const auto colon = message.find(": ", i);
+      if (colon == std::string_view::npos) continue;
+      words.push_back(message.substr(colon + 2, message.find_first_of(" ,", colon + 2) - colon - 2));
+    }
+  }
+  return words;
+}
+
+bool part_of_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.'; }
+
+}  // namespace
+
+Span point_at(const Dockerfile& file, const Span& where, std::string_view message) {
+  const int last = std::min(std::max(where.last, where.first), static_cast<int>(file.lines.size()));
+  if (where.first <= 0 || where.column > 0) return where;
+  for (auto word : quoted_words(message)) {
+    if (word.starts_with('/')) word.remove_prefix(1);  // paths of the context are shown from its root
+    if (word.size() < 2) continue;
+    for (int number = where.first; number <= last; ++number) {
+      const std::string_view line = file.lines[static_cast<std::size_t>(number - 1)];
+      for (auto at = line.find(word); at != std::string_view::npos; at = line.find(word, at + 1)) {
+        const bool inside = (at > 0 && part_of_word(line[at - 1])) || (at + word.size() < line.size() && part_of_word(line[at + word.size()]));
+        if (!inside) return {number, number == where.first ? where.last : number, static_cast<int>(at) + 1};
+      }
+    }
+  }
+  return where;
 }
 
 std::string excerpt(const Dockerfile& file, const Span& where) {

@@ -52,6 +52,10 @@ Result<Instruction> parse_instruction(std::string_view line, char escape);
 /// "<<EOF", "<<-'EOF'", "3<<X" → name, quoting, tabs; nothing when the word is no heredoc.
 std::optional<Heredoc> heredoc_word(const std::string& word);
 
+/// `where` with the line and column of the word an error's text is about, when it quotes one that stands there: "unknown flag: --chwn",
+/// "\"/nothing\": not found". Else `where` as it is.
+Span point_at(const Dockerfile& file, const Span& where, std::string_view message);
+
 /// "Dockerfile:2\n--------------------\n   1 |     FROM a\n   2 | >>> RUN x\n…--------------------\n"
 std::string excerpt(const Dockerfile& file, const Span& where);
 

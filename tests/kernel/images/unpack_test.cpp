@@ -193,6 +193,71 @@ TEST_CASE("of entries with one name the last wins, of any kind", "[unpack]") {
   CHECK(layer.read("i") == "same");
 }
 
+TEST_CASE("capabilities and other attributes come from PAX of both families, labels of another machine are left out", "[unpack]") {
+  NEEDS_ROOT();
+  Layer layer;
+  // cap_net_bind_service=ep, revision 2. Source: <linux/capability.h> struct vfs_cap_data.
+  const std::string capability("\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
+  REQUIRE(layer.error({{.name = "a", .content = "x", .mode = 0755, .uid = 5, .pax = {{"SCHILY.xattr.security.capability", capability}, {"SCHILY.xattr.security.selinux", "u:r:t"}}},
+                       {.name = "b", .content = "x", .pax = {{"LIBARCHIVE.xattr.user.a%3Db", "dmFsdWU="}}},
+                       {.name = "f", .type = '6', .pax = {{"SCHILY.xattr.user.on-a-fifo", "1"}}}}) == "");
+  char value[64] = {};
+  CHECK(getxattr((layer.root / "a").c_str(), "security.capability", value, sizeof value) == 20);
+  CHECK(std::string(value, 20) == capability);
+  CHECK(getxattr((layer.root / "b").c_str(), "user.a=b", value, sizeof value) == 5);
+  CHECK(std::string(value, 5) == "value");
+}
+
+TEST_CASE("huge owners, times before 1970 and names that are no text are kept", "[unpack]") {
+  NEEDS_ROOT();
+  Layer layer;
+  REQUIRE(layer.error({{.name = "\xff\xfe", .content = "x", .pax = {{"uid", "2147483648"}, {"gid", "4294967294"}, {"mtime", "-1.5"}}},
+                       {.name = "dir/", .type = '5', .mode = 0},
+                       {.name = "dir/inside", .content = "y"},
+                       {.name = "l", .type = '2', .link = "nowhere"},
+                       {.name = "hard", .type = '1', .link = "l"}}) == "");
+  const auto odd = layer.info("\xff\xfe");
+  CHECK(odd.st_uid == 2147483648U);
+  CHECK(odd.st_gid == 4294967294U);
+  CHECK(odd.st_mtim.tv_sec == -2);
+  CHECK(odd.st_mtim.tv_nsec == 500'000'000);
+  CHECK((layer.info("dir").st_mode & 07777) == 0);
+  CHECK(layer.read("dir/inside") == "y");
+  CHECK(S_ISLNK(layer.info("hard").st_mode));  // to the link itself
+}
+
+TEST_CASE("an entry does not open what an earlier one planted", "[unpack]") {
+  NEEDS_ROOT();
+  Layer layer;
+  // A FIFO would block whoever opens it, a device would be written to; both are replaced.
+  REQUIRE(layer.error({{.name = "fifo", .type = '6'}, {.name = "fifo", .content = "file"},
+                       {.name = "disk", .type = '4', .device_major = 259, .device_minor = 7}, {.name = "disk", .content = "file"},
+                       {.name = "h", .type = '6'}, {.name = "h2", .type = '1', .link = "h"}, {.name = "h2", .content = "file"}}) == "");
+  CHECK(layer.read("fifo") == "file");
+  CHECK(layer.read("disk") == "file");
+  CHECK(layer.read("h2") == "file");
+  CHECK(S_ISFIFO(layer.info("h").st_mode));
+}
+
+TEST_CASE("what may not change its kind is an error where that is asked for", "[unpack]") {
+  NEEDS_ROOT();
+  Layer layer;
+  REQUIRE(layer.error({{.name = "dir/inner", .content = "1"}, {.name = "file", .content = "1"}}) == "");
+  UnpackOptions options;
+  options.keep_kinds = true;
+  const auto error = [&](const TarItem& item) {
+    const auto done = layer.unpack_bytes(tar_archive({item}), options);
+    return done ? "" : done.error().message;
+  };
+  CHECK(error({.name = "dir", .content = "2"}) == "cannot overwrite directory 'dir' with a non-directory");
+  CHECK(error({.name = "dir", .type = '2', .link = "x"}) == "cannot overwrite directory 'dir' with a non-directory");
+  CHECK(error({.name = "file/", .type = '5'}) == "cannot overwrite non-directory 'file' with a directory");
+  CHECK(error({.name = "file/x", .content = "2"}) == "cannot overwrite non-directory 'file' with a directory");
+  CHECK(error({.name = "file", .content = "2"}) == "");
+  CHECK(layer.read("file") == "2");
+  CHECK(layer.read("dir/inner") == "1");
+}
+
 TEST_CASE("limits end a bomb", "[unpack]") {
   NEEDS_ROOT();
   Layer layer;

@@ -165,3 +165,18 @@ TEST_CASE("the excerpt pads a single line with four others", "[build]") {
         "   4 |     \n"
         "--------------------\n");
 }
+
+TEST_CASE("an error points at the word it is about", "[build]") {
+  Span where;
+  const auto file = parse_dockerfile("Dockerfile", "FROM a\nCOPY --chwn=1 \\\n  here nothing \\\n  /to/\nRUN false\n", where);
+  REQUIRE(file);
+  const auto at = [&](int first, int last, const std::string& message) {
+    const auto span = point_at(*file, {first, last, 0}, message);
+    return std::to_string(span.first) + ":" + std::to_string(span.column);
+  };
+  CHECK(at(2, 4, "unknown flag: --chwn") == "2:6");
+  CHECK(at(2, 4, "failed to compute cache key: \"/nothing\": not found") == "3:8");
+  CHECK(at(2, 4, "\"thing\" is only a part of a word") == "2:0");
+  CHECK(at(5, 5, "process \"/bin/sh -c false\" did not complete successfully: exit code: 1") == "5:0");
+  CHECK(excerpt(*file, point_at(*file, {2, 4, 0}, "unknown flag: --chwn")).starts_with("Dockerfile:2:6\n"));
+}
