@@ -13,8 +13,10 @@
 #include "engine/build/checks.h"
 #include "engine/build/solver.h"
 #include "engine/build/step_network.h"
+#include "engine/build/words.h"
 #include "engine/registry/archive.h"
 #include "engine/registry/cache.h"
+#include "engine/registry/credentials.h"
 #include "engine/registry/image_index.h"
 #include "engine/registry/transfer.h"
 
@@ -398,14 +400,14 @@ Result<BuildResult> build_platforms(const BuildRequest& request, Session& sessio
 
 }  // namespace
 
-Result<BuildResult> build_image_with(const BuildRequest& request, base::Fd out, const BuildHooks& hooks, BuildFailure* failure) {
+Result<BuildResult> build_image_with(const BuildRequest& asked, base::Fd out, const BuildHooks& hooks, BuildFailure* failure) {
   const auto fail = [&](base::Error error, const std::string& lines) -> Result<BuildResult> {
     if (builds_cancelled()) error = base::make_error(base::ErrorKind::cancelled, "the build was cancelled");
     else error.context.push_back("failed to solve");
     if (failure != nullptr) *failure = {error, builds_cancelled() ? "" : lines};
     return error;
   };
-  if (auto checked = check_request(request); !checked) return fail(std::move(checked).error(), "");
+  if (auto checked = check_request(asked); !checked) return fail(std::move(checked).error(), "");
   if (auto made = images::prepare_folders(); !made) return fail(std::move(made).error(), "");
   const NoUmask no_umask;
   (void)cancel_event();
@@ -413,6 +415,12 @@ Result<BuildResult> build_image_with(const BuildRequest& request, base::Fd out, 
   if (!lease) return fail(std::move(lease).error(), "");
   auto session = Session::open();
   if (!session) return fail(std::move(session).error(), "");
+  BuildRequest request = asked;
+  // Docker's client adds them to every build; what the build says itself wins.
+  auto proxies = registry::docker_proxies();
+  if (!proxies) return fail(std::move(proxies).error(), "");
+  for (const auto& [name, value] : *proxies)
+    if (!request.args.contains(name) && !request.args.contains(lower(name))) request.args[name] = value;
   Progress progress(out, request.progress);
   std::string lines;
   ForCaches collected;

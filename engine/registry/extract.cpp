@@ -184,12 +184,21 @@ Result<> Extractor::replacing(const std::string& name, const std::string& what, 
   return base::errno_error(errno, "make " + what);
 }
 
+namespace {
+/// EINVAL is a user namespace's way to say that it has no such id. Source: user_namespaces(7).
+base::Error owner_error(int number, std::uint32_t uid, std::uint32_t gid) {
+  const auto owner = std::to_string(uid) + ":" + std::to_string(gid);
+  if (number == EINVAL) return base::make_error(ErrorKind::permission, "owner " + owner + " is outside of what this user namespace maps (/etc/subuid, /etc/subgid)");
+  return base::errno_error(number, "set owner " + owner);
+}
+}  // namespace
+
 Result<> Extractor::owner_and_mode(const TarEntry& entry, Fd fd) {
   const auto uid = options_.keep_owner ? entry.uid : options_.uid, gid = options_.keep_owner ? entry.gid : options_.gid;
   // A directory with the set-group-ID bit hands its group down, so then the owner is always set.
   if (uid != geteuid() || gid != getegid() || parent_.set_gid)
     if (fchown(fd.number(), uid, gid) != 0)
-      return base::errno_error(errno, "set owner " + std::to_string(uid) + ":" + std::to_string(gid));
+      return owner_error(errno, uid, gid);
   // After chown, which clears set-user-ID.
   if (fchmod(fd.number(), entry.mode) != 0) return base::errno_error(errno, "set mode");
   return {};
@@ -355,7 +364,7 @@ Result<> Extractor::special(const TarEntry& entry, const std::string& name) {
 Result<> Extractor::attributes(const TarEntry& entry, const std::string& name) {
   const int folder = parent_.fd.number();
   const auto uid = options_.keep_owner ? entry.uid : options_.uid, gid = options_.keep_owner ? entry.gid : options_.gid;
-  TRY(base::sys::wrap("set owner", fchownat(folder, name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW)));
+  if (fchownat(folder, name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) != 0) return owner_error(errno, uid, gid);
   if (entry.type != TarEntry::Type::symlink) {
     // It was just made as a device or FIFO by us, in a folder nobody else can write to: not a link.
     TRY(base::sys::wrap("set mode", fchmodat(folder, name.c_str(), entry.mode, 0)));

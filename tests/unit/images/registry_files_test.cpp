@@ -64,6 +64,16 @@ blocked = true
 [[registry]]
 prefix = "*.corp"
 insecure = true
+[[registry]]
+location = "strict.example"
+mirror-by-digest-only = true
+[[registry.mirror]]
+location = "strict-mirror.example"
+[[registry]]
+location = "tags.example"
+[[registry.mirror]]
+location = "tag-mirror.example"
+pull-from-mirror = "tag-only"
 )");
   const auto settings = Settings::load(etc.path());
   REQUIRE(settings);
@@ -71,6 +81,9 @@ insecure = true
   CHECK(places(*settings, "quay.io/bad/x") == "error: registry quay.io/bad is blocked in registries.conf");
   CHECK(places(*settings, "quay.io/badly") == "mirror.example:5000 q/badly insecure\ndigests.example badly digest-only\ninner.example quay/badly\n");
   CHECK(places(*settings, "r.corp/a") == "r.corp a insecure\n");
+  CHECK(places(*settings, "strict.example/a") == "strict-mirror.example a digest-only\nstrict.example a\n");
+  CHECK(places(*settings, "tags.example/a") == "tag-mirror.example a\ntags.example a\n");
+  CHECK(places(*settings, "tags.example/a@sha256:" + std::string(64, 'a')) == "tags.example a\n");
   CHECK(parse_registries_conf("[[registry]]\nlocation = oops").error().message == "line 2: expected a string or true or false");
   CHECK_FALSE(parse_registries_conf("nonsense"));
 }
@@ -103,7 +116,8 @@ TEST_CASE("several challenges in one header are told apart", "[registry]") {
 TEST_CASE("credentials come from auths, helpers and namespaces", "[registry]") {
   support::TempDir dir;
   dir.write("config.json", R"({"auths":{"https://index.docker.io/v1/":{"auth":"dTpw"},"r.example":{"username":"a","password":"b"},
-    "r.example/team/app":{"auth":"dGVhbTpz"},"t.example":{"identitytoken":"tok"}},"credHelpers":{"h.example":"test","gone.example":"missing"}})");
+    "r.example/team/app":{"auth":"dGVhbTpz"},"t.example":{"identitytoken":"tok"}},"credHelpers":{"h.example":"test","gone.example":"missing"},
+    "credsStore":"not-installed","proxies":{"default":{"httpProxy":"http://p:1","noProxy":"corp"},"tcp://far":{"httpProxy":"x"}}})");
   const auto helper = dir.write("bin/docker-credential-test", "#!/bin/sh\nread server\necho \"{\\\"Username\\\":\\\"$1\\\",\\\"Secret\\\":\\\"$server\\\"}\"\n");
   std::filesystem::permissions(helper, std::filesystem::perms::owner_all);
   const std::string path = std::getenv("PATH");
@@ -117,6 +131,7 @@ TEST_CASE("credentials come from auths, helpers and namespaces", "[registry]") {
   CHECK(find_credentials("h.example", "x")->password == "h.example");
   CHECK(find_credentials("gone.example", "x").error().kind == base::ErrorKind::unavailable);
   CHECK(find_credentials("other.example", "x")->empty());
+  CHECK(*docker_proxies() == std::map<std::string, std::string>{{"HTTP_PROXY", "http://p:1"}, {"NO_PROXY", "corp"}});
   setenv("PATH", path.c_str(), 1);
   unsetenv("DOCKER_CONFIG");
 }
