@@ -61,6 +61,12 @@ void check_consistent(store::Store& store) {
   }
 }
 
+/// An empty store. The old one stays where it is: a `compose-image settle` may still be at work there.
+void new_state(const fixture::State& state) {
+  static int number = 0;
+  setenv("COMPOSE_STATE_DIR", (state.dir.path() / ("state-" + std::to_string(++number))).c_str(), 1);
+}
+
 std::string big(char with) { return std::string(1'500'000, with); }
 
 }  // namespace
@@ -72,7 +78,7 @@ TEST_CASE("a pull killed at any request is completed by the next one", "[crash]"
   registry.add_image("latest", {layer("a", big('a')), layer("b", big('b')), layer("c", big('c'))});
   for (int at = 1;; ++at) {
     INFO("killed at request " << at);
-    fs::remove_all(paths::state_dir());
+    new_state(state);
     std::atomic<int> requests = 0;
     std::atomic<pid_t> victim = 0;
     registry.hook = [&](const support::WebRequest& request) -> std::optional<support::WebAnswer> {
@@ -122,7 +128,7 @@ TEST_CASE("a load or prune killed at any moment leaves a store that the next one
   for (const int ms : {0, 1, 2, 4, 6, 8, 12, 16, 24, 40, 80, 160}) {
     INFO("killed after " << ms << " ms");
     const std::chrono::milliseconds moment(ms);
-    fs::remove_all(paths::state_dir());
+    new_state(state);
     killed_after(moment, {"load", "--input", archive.string()});
     REQUIRE(code_of(start({"load", "--input", archive.string()})) == 0);
     auto store = fixture::open_store();
