@@ -83,6 +83,24 @@ Result<spec::Resources> from_flags(const Arguments& arguments) {
   return out;
 }
 
+/// v1: no limit of memory with one of memory and swap together is a contradiction; as under runc the second goes with the first.
+void lift_both_limits(const CgroupHost& host, const ContainerRecord& record, spec::Resources& resources) {
+  const Hierarchy* home = host.with("memory");
+  if (!home || home->unified || !resources.memory || resources.memory->limit != -1 || resources.memory->swap.value_or(0) != 0) return;
+  if (::access((home->mount_point + record.cgroup_path + "/memory.memsw.limit_in_bytes").c_str(), F_OK) == 0) resources.memory->swap = -1;
+}
+
+/// v1 refuses a realtime runtime above its period: a shorter period goes after the runtime, a longer one before.
+void order_realtime_writes(CgroupPlan& plan) {
+  for (CgroupFolder& folder : plan.folders) {
+    const auto period = std::ranges::find(folder.writes, "cpu.rt_period_us", &CgroupWrite::file);
+    const auto runtime = std::ranges::find(folder.writes, "cpu.rt_runtime_us", &CgroupWrite::file);
+    if (period == folder.writes.end() || runtime == folder.writes.end()) continue;
+    const auto now = sys::read_file(folder.path + "/cpu.rt_period_us");
+    if (now && std::strtoull(period->value.c_str(), nullptr, 10) < std::strtoull(now->c_str(), nullptr, 10)) std::iter_swap(period, runtime);
+  }
+}
+
 /// v1 refuses a memory limit above memory+swap and the reverse: which of two writes goes first depends on the direction.
 void order_memory_writes(CgroupPlan& plan) {
   for (CgroupFolder& folder : plan.folders) {
@@ -114,8 +132,10 @@ Result<int> verb_update(const Global& global, const Arguments& arguments) {
     ASSIGN_OR_RETURN(resources, from_flags(arguments));
   }
   ASSIGN_OR_RETURN(const auto host, cgroup_host());
+  lift_both_limits(host, record, resources);
   ASSIGN_OR_RETURN(auto plan, plan_cgroup(host, record.cgroup_path, resources));
   order_memory_writes(plan);
+  order_realtime_writes(plan);
   if (!record.unit.empty()) TRY(set_unit_properties(record.unit, unit_properties(resources, host.unified_only())));
   TRY(write_limits(plan));
   if (resources.devices.empty() || host.with("devices")) return 0;

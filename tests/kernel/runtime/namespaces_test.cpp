@@ -195,11 +195,31 @@ TEST_CASE("limits are written to the container's cgroups and updated there", "[n
   CHECK(value("pids", "pids.max") == "44");
   REQUIRE(bundle.runtime({"update", "--memory", "64m", "--memory-swap", "64m", bundle.id()}).code == 0);
   CHECK(swap_max() == (v2 ? "0" : "67108864"));
+  if (!v2) {
+    REQUIRE(bundle.runtime({"update", "--memory", "-1", bundle.id()}).code == 0);
+    CHECK(std::strtoull(memory_max().c_str(), nullptr, 10) > 1ULL << 60);
+    CHECK(std::strtoull(swap_max().c_str(), nullptr, 10) > 1ULL << 60);
+  }
   const auto wrong = bundle.runtime({"update", "--memory", "lots", bundle.id()});
   CHECK(wrong.code == 1);
   CHECK(wrong.err.find("--memory: 'lots' is not a size") != std::string::npos);
   CHECK(bundle.runtime({"ps", "--format", "json", bundle.id()}).out.starts_with("["));
   CHECK(bundle.runtime({"list", "-q"}).out == bundle.id() + "\n");
+}
+
+TEST_CASE("a container starts below a cpuset that somebody made and left empty", "[ns]") {
+  NEED_CONTAINERS();
+  const auto host = runtime::cgroup_host();
+  if (!host || !host->with("cpuset") || host->with("cpuset")->unified) SKIP_TEST("no v1 cpuset here");
+  Bundle bundle;
+  const std::string parent = "/rt-test-" + bundle.id(), made = host->with("cpuset")->mount_point + parent;
+  REQUIRE(::mkdir(made.c_str(), 0755) == 0);
+  bundle.config.linux_.cgroups_path = parent + "/" + bundle.id();
+  const auto seen = bundle.probe({"exit", "0"}).run();
+  INFO(seen.err);
+  CHECK(seen.code == 0);
+  CHECK(bundle.leftovers() == "");
+  for (const auto& hierarchy : host->hierarchies) (void)::rmdir((hierarchy.mount_point + parent).c_str());
 }
 
 TEST_CASE("a limit the kernel refuses is an error that names the file, and nothing stays", "[ns]") {

@@ -72,6 +72,10 @@ TEST_CASE("every verb works on an unprivileged user's container, without cgroups
   INFO(created.err);
   REQUIRE(created.code == 0);
   CHECK(bundle.status() == "created");
+  // Nobody may look into what is not the program yet: such a process' files belong to root (proc(5)).
+  const std::string init = "/proc/" + *base::sys::read_file(bundle.folder() / "pid");
+  struct stat about {};
+  CHECK((::lstat((init + "/exe").c_str(), &about) == 0 && about.st_uid == 0));
   REQUIRE(bundle.runtime({"start", bundle.id()}).code == 0);
   CHECK(bundle.status() == "running");
   const auto seen = bundle.exec({}, {"/bin/probe", "report"});
