@@ -232,6 +232,21 @@ networks:
 )");
 }
 
+TEST_CASE("what config prints but no container can be made of is refused", "[desired]") {
+  const auto result = translate(R"(services:
+  web:
+    image: img
+    environment: ["=1"]
+    mem_limit: 8192p
+    volumes: [{type: volume, source: v, target: ""}]
+volumes: {v: {}}
+)");
+  CHECK(result.refusals == R"(4:18 services.web.environment: a variable has no name, only the value '1'
+5:16 services.web.mem_limit: is more than 8 EiB, or negative
+6:49 services.web.volumes[0].target: '.' is no absolute path: there is nowhere to mount it
+)");
+}
+
 TEST_CASE("only networks and volumes in use are made, unless all are wanted", "[desired]") {
   const std::string yaml = "services: {web: {image: img}}\nnetworks: {spare: {}}\nvolumes: {spare: {}}";
   CHECK(translate(yaml).desired.networks.size() == 1);
