@@ -90,14 +90,15 @@ void lift_both_limits(const CgroupHost& host, const ContainerRecord& record, spe
   if (::access((home->mount_point + record.cgroup_path + "/memory.memsw.limit_in_bytes").c_str(), F_OK) == 0) resources.memory->swap = -1;
 }
 
-/// v1 refuses a realtime runtime above its period: a shorter period goes after the runtime, a longer one before.
-void order_realtime_writes(CgroupPlan& plan) {
+/// v1 refuses more time a period than the group above gives, and a realtime runtime above its period: a shorter period is written after
+/// the time, a longer one before it.
+void order_period_writes(CgroupPlan& plan, const char* period_file, const char* time_file) {
   for (CgroupFolder& folder : plan.folders) {
-    const auto period = std::ranges::find(folder.writes, "cpu.rt_period_us", &CgroupWrite::file);
-    const auto runtime = std::ranges::find(folder.writes, "cpu.rt_runtime_us", &CgroupWrite::file);
-    if (period == folder.writes.end() || runtime == folder.writes.end()) continue;
-    const auto now = sys::read_file(folder.path + "/cpu.rt_period_us");
-    if (now && std::strtoull(period->value.c_str(), nullptr, 10) < std::strtoull(now->c_str(), nullptr, 10)) std::iter_swap(period, runtime);
+    const auto period = std::ranges::find(folder.writes, period_file, &CgroupWrite::file);
+    const auto time = std::ranges::find(folder.writes, time_file, &CgroupWrite::file);
+    if (period == folder.writes.end() || time == folder.writes.end()) continue;
+    const auto now = sys::read_file(folder.path + "/" + period_file);
+    if (now && std::strtoull(period->value.c_str(), nullptr, 10) < std::strtoull(now->c_str(), nullptr, 10)) std::iter_swap(period, time);
   }
 }
 
@@ -135,7 +136,8 @@ Result<int> verb_update(const Global& global, const Arguments& arguments) {
   lift_both_limits(host, record, resources);
   ASSIGN_OR_RETURN(auto plan, plan_cgroup(host, record.cgroup_path, resources));
   order_memory_writes(plan);
-  order_realtime_writes(plan);
+  order_period_writes(plan, "cpu.cfs_period_us", "cpu.cfs_quota_us");
+  order_period_writes(plan, "cpu.rt_period_us", "cpu.rt_runtime_us");
   if (!record.unit.empty()) TRY(set_unit_properties(record.unit, unit_properties(resources, host.unified_only())));
   TRY(write_limits(plan));
   if (resources.devices.empty() || host.with("devices")) return 0;

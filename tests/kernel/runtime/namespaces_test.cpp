@@ -207,6 +207,29 @@ TEST_CASE("limits are written to the container's cgroups and updated there", "[n
   CHECK(bundle.runtime({"list", "-q"}).out == bundle.id() + "\n");
 }
 
+TEST_CASE("a shorter period and its time are taken together where the group above gives no more", "[ns]") {
+  NEED_CONTAINERS();
+  const auto host = runtime::cgroup_host();
+  if (!host || !host->with("cpu") || host->with("cpu")->unified) SKIP_TEST("no v1 cpu controller here");
+  Bundle bundle;
+  const std::string parent = "/rt-test-" + bundle.id(), made = host->with("cpu")->mount_point + parent;
+  REQUIRE(::mkdir(made.c_str(), 0755) == 0);
+  REQUIRE(base::sys::write_file(made + "/cpu.cfs_period_us", "50000"));
+  REQUIRE(base::sys::write_file(made + "/cpu.cfs_quota_us", "20000"));
+  bundle.config.linux_.cgroups_path = parent + "/" + bundle.id();
+  bundle.config.linux_.resources->cpu = runtime::spec::Cpu{.period = 40000, .quota = 16000};
+  bundle.probe({"hold"});
+  const auto started = bundle.start({"--pid-file", bundle.folder() / "pid"});
+  INFO(started.err);
+  REQUIRE(started.code == 0);
+  CHECK(bundle.runtime({"update", "--cpu-quota", "60000", bundle.id()}).code == 1);
+  CHECK(bundle.runtime({"update", "--cpu-period", "10000", "--cpu-quota", "3000", bundle.id()}).code == 0);
+  CHECK(*base::sys::read_file(made + "/" + bundle.id() + "/cpu.cfs_period_us") == "10000\n");
+  CHECK(bundle.runtime({"update", "--cpu-period", "100000", "--cpu-quota", "30000", bundle.id()}).code == 0);
+  CHECK(bundle.runtime({"delete", "--force", bundle.id()}).code == 0);
+  for (const auto& hierarchy : host->hierarchies) (void)::rmdir((hierarchy.mount_point + parent).c_str());
+}
+
 TEST_CASE("a container starts below a cpuset that somebody made and left empty", "[ns]") {
   NEED_CONTAINERS();
   const auto host = runtime::cgroup_host();
