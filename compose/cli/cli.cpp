@@ -1,5 +1,6 @@
 #include "compose/cli/cli.h"
 
+#include <charconv>
 #include <csignal>
 #include <cstdlib>
 
@@ -16,7 +17,20 @@ using base::Result;
 
 bool truthy(const char* name) {
   const char* value = std::getenv(name);
-  return value != nullptr && (std::string_view(value) == "1" || std::string_view(value) == "true");
+  return value != nullptr && means_yes(value);
+}
+
+/// COMPOSE_PARALLEL_LIMIT where --parallel says nothing.
+Result<long> parallel_limit(const Parsed& parsed) {
+  if (const auto given = parsed.number("parallel")) return *given;
+  const char* limit = std::getenv("COMPOSE_PARALLEL_LIMIT");
+  if (limit == nullptr) return -1;
+  long value = 0;
+  const std::string_view text(limit), digits = text.substr(text.starts_with('+') ? 1 : 0);
+  const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (code != std::errc() || end != digits.data() + digits.size())
+    return usage_error("COMPOSE_PARALLEL_LIMIT must be an integer (found: \"" + std::string(text) + "\")");
+  return value;
 }
 
 Result<> set_globals(const Parsed& parsed) {
@@ -33,11 +47,11 @@ Result<> set_globals(const Parsed& parsed) {
   g.dry_run = parsed.on("dry-run");
   g.compatibility = parsed.on("compatibility", truthy("COMPOSE_COMPATIBILITY"));
   g.all_resources = parsed.on("all-resources");
-  const char* limit = std::getenv("COMPOSE_PARALLEL_LIMIT");
-  g.parallel = parsed.number("parallel").value_or(limit != nullptr ? std::atol(limit) : -1);
-  if (g.ansi != "never" && g.ansi != "always" && g.ansi != "auto" && g.ansi != "tty") {
-    return usage_error("unknown value \"" + g.ansi + "\" for --ansi");
-  }
+  g.compatibility_flag = parsed.on("compatibility");
+  ASSIGN_OR_RETURN(g.parallel, parallel_limit(parsed));
+  // Docker Compose takes any other word for auto.
+  if (g.ansi != "never" && g.ansi != "always") g.ansi = "auto";
+  if (g.progress.empty()) g.progress = "auto";
   for (const auto word : {"auto", "tty", "plain", "json", "quiet", "rawjson"}) {
     if (g.progress == word) return {};
   }

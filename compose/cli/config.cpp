@@ -86,7 +86,12 @@ Result<int> print_list(List list, const Parsed& parsed, const model::Project& pr
     case List::volumes: out(lines(load::volume_names(project))); break;
     case List::networks: out(lines(load::network_names(project))); break;
     case List::models: out(lines(load::model_names(project))); break;
-    case List::images: out(lines(load::image_names(project))); break;
+    case List::images: {
+      const auto found = project.environment.find("COMPOSE_COMPATIBILITY");
+      const bool old = globals().compatibility || (found != project.environment.end() && means_yes(found->second));
+      out(lines(load::image_names(project, old ? "_" : "-")));
+      break;
+    }
     case List::profiles: out(lines(load::profile_names(project))); break;
     case List::environment: out(lines(load::environment_lines(project))); break;
     case List::hash: TRY(hashes(project, parsed.text("hash"))); break;
@@ -179,7 +184,7 @@ Result<int> run_config(const Parsed& parsed) {
     return usage_error("unsupported format \"" + format + "\"");
   FileOptions files;
   files.interpolate = !parsed.on("no-interpolate");
-  files.normalize = !parsed.on("no-normalize") && !globals().compatibility;
+  files.normalize = !parsed.on("no-normalize") && !globals().compatibility_flag;
   files.resolve_paths = !parsed.on("no-path-resolution");
   files.check_consistency = !parsed.on("no-consistency");
   // Lists do not need what is in env files; hashes are over the file as written, as Docker Compose's.

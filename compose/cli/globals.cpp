@@ -1,5 +1,6 @@
 #include "compose/cli/globals.h"
 
+#include <cctype>
 #include <cstdlib>
 #include <string_view>
 
@@ -10,6 +11,13 @@ namespace compose::cli {
 Globals& globals() {
   static Globals instance;
   return instance;
+}
+
+bool means_yes(std::string_view text) {
+  std::string word;
+  for (const char c : text)
+    if (c != ' ' && c != '\t') word += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return word == "y" || word == "1" || word == "t" || word == "true";
 }
 
 bool colour_on(int fd) {

@@ -180,10 +180,10 @@ std::vector<std::string> network_names(const model::Project& project) {
   return names;
 }
 
-std::vector<std::string> image_names(const model::Project& project) {
+std::vector<std::string> image_names(const model::Project& project, const std::string& separator) {
   std::vector<std::string> names;
   for (const auto& [name, service] : project.services)
-    names.push_back(service.image.empty() ? project.name + "-" + name : service.image);
+    names.push_back(service.image.empty() ? project.name + separator + name : service.image);
   return names;
 }
 

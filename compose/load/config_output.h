@@ -35,7 +35,8 @@ void keep_images_only(model::Node& tree);
 std::vector<std::string> service_names(const model::Project& project);     ///< --services
 std::vector<std::string> volume_names(const model::Project& project);      ///< --volumes
 std::vector<std::string> network_names(const model::Project& project);     ///< --networks
-std::vector<std::string> image_names(const model::Project& project);       ///< --images
+/// --images; `separator` is between the project's and the service's name where there is no image.
+std::vector<std::string> image_names(const model::Project& project, const std::string& separator = "-");
 std::vector<std::string> profile_names(const model::Project& project);     ///< --profiles
 std::vector<std::string> model_names(const model::Project& project);       ///< --models
 std::vector<std::string> environment_lines(const model::Project& project); ///< --environment: NAME=value

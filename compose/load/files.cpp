@@ -51,7 +51,7 @@ class SystemFiles final : public FileReader {
     struct stat info {};
     if (::lstat(path.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return std::nullopt;
     const std::unique_ptr<char, decltype(&std::free)> target(::realpath(path.c_str(), nullptr), &std::free);
-    return target == nullptr ? std::nullopt : std::optional<std::string>(target.get());
+    return target == nullptr ? "" : target.get();
   }
 };
 

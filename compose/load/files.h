@@ -17,7 +17,7 @@ class FileReader {
   virtual base::Result<std::string> read(const std::string& path) const = 0;
   virtual bool exists(const std::string& path) const = 0;
   virtual bool is_directory(const std::string& path) const = 0;
-  /// What a symbolic link leads to in the end; empty when `path` is none or leads nowhere.
+  /// What a symbolic link leads to in the end, "" when nowhere; empty when `path` is none.
   virtual std::optional<std::string> link_target(const std::string& path) const;
   /// A remote Compose file (is_remote()) as the path of a local copy. Blocks on the network.
   /// Errors: unsupported when this reader has no way to fetch; unavailable when it could not be had.

@@ -59,7 +59,7 @@ class Resolver {
       case PathKind::file:
       case PathKind::extends_file: return make_absolute(node);
       case PathKind::foreign: return make_absolute_or_foreign(node);
-      case PathKind::watch: return watched(node);
+      case PathKind::watch: return watched(node, path);
       case PathKind::context: return context_path(node);
       case PathKind::contexts:
         for (Entry& entry : node.entries) context_path(entry.value);
@@ -112,14 +112,15 @@ class Resolver {
   }
 
   /// What is watched is a place on the disk: the first symbolic link of its path is followed.
-  void watched(Node& node) const {
+  void watched(Node& node, const Path& at) const {
     make_absolute(node);
     if (!node.is_string()) return;
     const std::string path = node.text;
     for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
       const std::string part = path.substr(0, end);
       if (const auto target = context_.files.link_target(part)) {
-        node.text = *target + path.substr(part.size());
+        if (target->empty()) context_.error(node.at, at, "the symbolic link " + part + " leads nowhere");
+        else node.text = *target + path.substr(part.size());
         return;
       }
       if (end == std::string::npos) return;
