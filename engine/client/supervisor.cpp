@@ -74,7 +74,8 @@ void wait_until_left(const std::string& project) {
   }
   // A process leaves its cgroup a moment after it closed its files, and cannot remove it before.
   for (const auto& group : paths::engine_cgroups(project)) {
-    while (::rmdir(group.c_str()) != 0 && errno == EBUSY && Clock::now() < deadline) std::this_thread::sleep_for(200us);
+    while (::rmdir(group.c_str()) != 0 && errno == EBUSY && Clock::now() < deadline)
+      std::this_thread::sleep_for(200us);
     (void)::rmdir(group.parent_path().c_str());
     (void)::rmdir(group.parent_path().parent_path().c_str());
   }
