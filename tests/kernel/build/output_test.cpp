@@ -3,6 +3,7 @@
 
 #include "base/process.h"
 #include "engine/api/paths.h"
+#include "engine/registry/cli.h"
 #include "engine/registry/transfer.h"
 #include "tests/kernel/build/world.h"
 #include "tests/kernel/images/registry_fixture.h"
@@ -68,6 +69,12 @@ TEST_CASE("several platforms become one index, pushed with all its images", "[bu
     CHECK(registry.manifests.at("latest") == registry.manifests.at(pushed->digest));
   }
   CHECK(registry.manifests.at("latest").find("\"manifests\"") != std::string::npos);
+  {
+    auto store = fixture::open_store();
+    CHECK(images::ImageStore(store).list()->size() == 2);
+    CHECK(registry::run_command("rm", {registry.name()}) == 0);
+    CHECK(images::ImageStore(store).list()->empty());
+  }
   ::setenv("COMPOSE_STATE_DIR", (world.temp.path() / "elsewhere").c_str(), 1);
   auto store = fixture::open_store();
   const auto pulled = registry::pull(store, registry.name(), {.platform = "linux/arm64"});
