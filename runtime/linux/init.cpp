@@ -164,14 +164,18 @@ void close_inherited(InitContext& context) {
   context.devices.clear();
 }
 
-/// `create` ends here until `start` connects; its connection takes the place of the sync socket.
-Result<> wait_for_start(InitContext& context) {
-  // PID 1 ignores what it has no handler for: without one `kill ID TERM` would not end a container that was never started.
+/// PID 1 ignores what it has no handler for: without one `kill ID TERM` would not end a container that was never started. Before
+/// `create` returns: its caller may send one at once.
+void end_by_signals() {
   for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) {
     struct sigaction action {};
     action.sa_handler = [](int received) { ::_exit(128 + received); };
     (void)::sigaction(number, &action, nullptr);
   }
+}
+
+/// `create` ends here until `start` connects; its connection takes the place of the sync socket.
+Result<> wait_for_start(InitContext& context) {
   UniqueFd connection;
   while (!connection.valid()) {
     const int fd = ::accept4(context.start_listener.number(), nullptr, nullptr, SOCK_CLOEXEC);
@@ -259,6 +263,7 @@ Result<> run_stages(InitContext& context) {
     ASSIGN_OR_RETURN(stage.program, find_executable(*context.config->process));
   }
   TRY(use_terminal(context, stage));
+  if (context.start_listener.valid()) end_by_signals();
   TRY(report_ready(context, stage));
   if (context.start_listener.valid()) TRY(wait_for_start(context));
   return become_program(context, stage);
