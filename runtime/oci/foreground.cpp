@@ -51,6 +51,15 @@ void drain(TerminalRelay& relay) {
 
 }  // namespace
 
+void print_terminal(Fd master) {
+  pollfd wait{.fd = master.number(), .events = POLLIN, .revents = 0};
+  std::array<char, 4096> text;
+  while (::poll(&wait, 1, 0) > 0 && (wait.revents & POLLIN)) {
+    const auto count = sys::read(master, text);
+    if (!count || *count == 0 || !sys::write_all(Fd(1), std::string_view(text.data(), *count))) return;
+  }
+}
+
 Result<int> wait_in_foreground(Foreground foreground) {
   std::optional<TerminalRelay> relay;
   if (foreground.terminal.valid()) relay.emplace(std::move(foreground.terminal));

@@ -17,4 +17,7 @@ struct Foreground {
 /// Passes our signals on and copies the terminal until the process ends; its exit code, or 128 + signal.
 base::Result<int> wait_in_foreground(Foreground foreground);
 
+/// Copies what is in a terminal nobody serves to our standard output: what a hook said before it failed. Does not block.
+void print_terminal(base::Fd master);
+
 }  // namespace runtime::oci

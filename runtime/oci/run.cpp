@@ -73,7 +73,10 @@ Result<int> verb_run(const Global& global, const Arguments& arguments) {
   // Before init exists, so that no signal falls between.
   ASSIGN_OR_RETURN(const auto signals, block_signals());
   ASSIGN_OR_RETURN(auto launched, Launched::make(options));
-  TRY(launched.finish());
+  if (auto done = launched.finish(); !done) {
+    if (const auto terminal = launched.take_terminal(); terminal.valid()) print_terminal(terminal.borrow());
+    return std::move(done).error();
+  }
   launched.commit();
   ASSIGN_OR_RETURN(const int code, wait_in_foreground({.pid = launched.pid(), .pidfd = launched.pidfd(),
                                                        .signals = signals.borrow(), .terminal = launched.take_terminal(),

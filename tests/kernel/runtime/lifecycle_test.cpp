@@ -291,3 +291,15 @@ TEST_CASE("kill KILL ends what outlived the init of a container in the host's pi
   CHECK(bundle.runtime({"delete", bundle.id()}).code == 0);
   CHECK(bundle.leftovers() == "");
 }
+
+TEST_CASE("what a hook inside a container with a terminal said before it failed is printed", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.process->terminal = true;
+  bundle.config.hooks.start_container = {{.path = "/bin/probe", .args = {"probe", "do", "complain", "no such licence", ",", "exit", "3"}, .env = {}, .timeout_s = 5}};
+  const auto seen = bundle.probe({"exit", "0"}).run();
+  CHECK(seen.code == 1);
+  CHECK(seen.has("no such licence"));
+  CHECK(seen.err.find("startContainer hook failed with exit code 3") != std::string::npos);
+  CHECK(bundle.leftovers() == "");
+}
