@@ -141,7 +141,7 @@ bool readable(Context& context, const Node& item, const Path& at) {
     if (!texts) context.error(list->at, Path(at, key), "expected a string or a list of strings, found " + std::string(kind_name(list->kind)));
   }
   const Node* directory = item.find("project_directory");
-  if (directory != nullptr && !directory->is_scalar())
+  if (directory != nullptr && (!directory->is_scalar() || directory->kind == Kind::boolean || directory->kind == Kind::real || directory->time))
     context.error(directory->at, Path(at, "project_directory"), "expected a string, found " + std::string(kind_name(directory->kind)));
   return context.errors() == errors;
 }

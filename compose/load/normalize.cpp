@@ -78,7 +78,7 @@ class Normalizer {
     Node& dependency = dependencies.at_key(name, at);
     dependency = Node::make_mapping(at);
     dependency.at_key("condition", at) = Node::make_string("service_started", at);
-    if (restart) dependency.at_key("restart", at) = Node::make_boolean(true, at);
+    dependency.at_key("restart", at) = Node::make_boolean(restart, at);
     dependency.at_key("required", at) = Node::make_boolean(true, at);
   }
 

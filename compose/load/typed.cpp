@@ -32,7 +32,6 @@ bool kept_when_blank(Form form) {
     case Form::duration:
     case Form::words:
     case Form::mode:
-    case Form::count:
     case Form::ulimit:
     case Form::object: return true;
     default: return false;

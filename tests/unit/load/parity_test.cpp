@@ -244,6 +244,7 @@ TEST_CASE("numbers that JSON or the attribute's own reader cannot hold are refus
   CHECK(holds(json_obstacle(*load_text(service("cpus: .inf")).project), "services.a.cpus"));
   CHECK(holds(json_obstacle(*load_text(service("deploy: {resources: {limits: {cpus: .nan}}}")).project), "services.a.deploy"));
   CHECK(json_obstacle(*load_text(service("cpus: 1.5")).project).empty());
+  CHECK(config_of("gpus: [{count: 0}]") == "    gpus:\n      - {}\n");
 }
 
 TEST_CASE("a section without a value in a later file is refused", "[load][parity]") {
@@ -258,5 +259,6 @@ TEST_CASE("where variables stay in place, lists that need values stay lists and 
   };
   CHECK(holds(raw("build: {additional_contexts: [x]}", false), "additional_contexts:\n        - /p/x\n"));
   CHECK(holds(raw("build: {args: [NOPE]}", true), "\"args\": null"));
+  CHECK(holds(raw("volumes_from: [b]", false), "restart: false"));
   CHECK(holds(raw("ulimits: {n: \"${N}\"}", false), "a limit must be a number"));
 }
