@@ -60,7 +60,7 @@ class Extender {
     }
     target.service = service->text;
     target.at = service->at;
-    if (file != nullptr && !file->text.empty()) {
+    if (file != nullptr) {
       // Relative to the project for a file of the project, to its own folder for an extended one.
       const Path top;
       const Path services(top, "services");
