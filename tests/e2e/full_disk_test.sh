@@ -4,8 +4,9 @@ source "$(dirname "$(readlink -f "$0")")/lib.sh"
 mkdir -p "$work"/{state,run}
 mount -t tmpfs -o size=6m compose-e2e "$work/state"
 mount -t tmpfs -o size=6m compose-e2e "$work/run"
-# fill FOLDER KIB: leaves that much room on its file system.
-fill() { head -c $(( ($(df -k --output=avail "$1" | tail -1) - $2) * 1024 )) /dev/zero >"$1/filler"; }
+trap 'status=$?; set +e; compose down -v -t 0 >/dev/null 2>&1; umount -l "$work/state" "$work/run" 2>/dev/null; (exit $status); finish' EXIT
+# fill FOLDER KIB: leaves that much room on its file system, or none when somebody else writes there too.
+fill() { head -c $(( ($(df -k --output=avail "$1" | tail -1) - $2) * 1024 )) /dev/zero >"$1/filler" 2>/dev/null || true; }
 tiny_image
 cat >compose.yaml <<'YAML'
 services:
@@ -79,4 +80,3 @@ eventually 10 sh -c "'$bin/compose' logs --no-log-prefix a | grep -qx last"
 compose logs --no-log-prefix a | grep '^line' | awk '$2 != NR { print "missing before " $2; exit 1 }' || fail "a line is lost"
 equals "$(compose ps -q a)" "$id"
 passes compose down -v -t 0
-umount -l "$work/state" "$work/run"

@@ -9,8 +9,17 @@ services:
 YAML
 
 it "outlives the end of the unit that brought it up"
-passes systemd-run --quiet --wait --collect --setenv=COMPOSE_STATE_DIR="$COMPOSE_STATE_DIR" --setenv=COMPOSE_RUN_DIR="$COMPOSE_RUN_DIR" \
-  --setenv=HOME="$HOME" --working-directory="$PWD" "$bin/compose" -p "$project" up -d
+unit=compose-e2e-$$.service
+cat >"/run/systemd/system/$unit" <<UNIT
+[Service]
+Type=oneshot
+Environment=COMPOSE_STATE_DIR=$COMPOSE_STATE_DIR COMPOSE_RUN_DIR=$COMPOSE_RUN_DIR HOME=$HOME
+WorkingDirectory=$PWD
+ExecStart=$bin/compose -p $project up -d
+UNIT
+systemctl daemon-reload
+passes systemctl start "$unit"
+rm "/run/systemd/system/$unit"
 engine() { pgrep -f "compose-engine $1 --project $project"; }
 supervisor=$(engine supervisor) keeper=$(engine keeper)
 [ -n "$supervisor" ] && [ -n "$keeper" ] || fail "the engine ended with the unit"
