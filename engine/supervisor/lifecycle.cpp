@@ -83,7 +83,7 @@ void Project::quiet() {
 }
 
 void Project::rest_soon() {
-  resting_.expires_after(std::chrono::milliseconds(100));
+  resting_.expires_after(std::chrono::milliseconds(5));
   resting_.async_wait([this](const boost::system::error_code& failed) {
     if (failed || plans_ > 0 || adopting_ > 0) return;
     backend_.rest();

@@ -46,7 +46,7 @@ def run(store, *words, stdin=None):
 def tree(root, files, megabytes, seed):
     """Files in folders of 100, compressible to about a third, sizes spread as in real images."""
     rng = random.Random(seed)
-    words = [rng.randbytes(12) for _ in range(4096)]
+    words = [rng.randbytes(12) for _ in range(1500)]  # within the 32 KiB that deflate looks back
     mean = megabytes * 1_000_000 // files
     for number in range(files):
         folder = f"{root}/d{number // 100:04}"
