@@ -270,6 +270,13 @@ constexpr Flag commit_flags[] = {
     {"pause", 'p', boolean, "Pause container during commit", "", "true"},
 };
 
+constexpr Flag watch_flags[] = {
+    dry_run,
+    {"no-up", 0, boolean, "Do not build & start services before watching"},
+    {"prune", 0, boolean, "Prune dangling images on rebuild", "", "true"},
+    {"quiet", 0, boolean, "hide build output"},
+};
+
 constexpr std::string_view services_usage = "[OPTIONS] [SERVICE...]";
 constexpr std::size_t any = ~std::size_t{0};
 
@@ -311,7 +318,7 @@ const Verb table[] = {
     {"version", "[OPTIONS]", "Show the Docker Compose version information", version_flags, run_version, true, 0, 0},
     {"volumes", services_usage, "List volumes", volumes_flags, run_volumes},
     {"wait", "SERVICE [SERVICE...] [OPTIONS]", "Block until containers of all (or specified) services stop.", wait_flags, run_wait, true, 1},
-    {"watch", "[SERVICE...]", "Watch build context for service and rebuild/refresh containers when files are updated", {}, nullptr, true, 0, any, "is not supported yet"},
+    {"watch", "[SERVICE...]", "Watch build context for service and rebuild/refresh containers when files are updated", watch_flags, run_watch},
     {"bridge", "CMD [OPTIONS]", "Convert compose files into another model", {}, nullptr, true, 0, any, "is not supported", true},
     {"alpha", "COMMAND", "Experimental commands", {}, nullptr, true, 0, any, "is not supported", true},
     {"image", "COMMAND", "Manage images (ours)", {}, run_image_group, false, 0, any, "", false, true},

@@ -62,6 +62,7 @@ base::Result<int> run_attach(const Parsed&);
 base::Result<int> run_run(const Parsed&);
 base::Result<int> run_cp(const Parsed&);
 base::Result<int> run_export(const Parsed&);
+base::Result<int> run_watch(const Parsed&);
 base::Result<int> run_commit(const Parsed&);
 base::Result<int> run_build(const Parsed&);
 base::Result<int> run_pull(const Parsed&);

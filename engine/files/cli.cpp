@@ -6,6 +6,7 @@
 
 #include "base/sys.h"
 #include "engine/files/copy.h"
+#include "engine/files/sync.h"
 #include "engine/registry/cli_parts.h"
 
 namespace engine::files {
@@ -64,11 +65,22 @@ Result<int> do_commit(const Arguments& arguments, const Reporter& reporter) {
   return reporter.result({{"id", id}}, id);
 }
 
+Result<int> do_sync(const Arguments& arguments, const Reporter&) {
+  const auto& words = arguments.operands;
+  if (words.size() % 2 == 0) return base::make_error(base::ErrorKind::invalid, "container-sync: a file without its target");
+  ASSIGN_OR_RETURN(auto store, store::Store::open());
+  std::vector<SyncItem> items;
+  for (std::size_t i = 1; i < words.size(); i += 2) items.push_back({.host = words[i], .target = words[i + 1]});
+  TRY(sync(store, words[0], items));
+  return 0;
+}
+
 const std::map<std::string, Verb>& verbs() {
   static const std::map<std::string, Verb> table{
       {"container-copy-in", {{"--progress"}, {"--follow-link", "--as-user"}, 3, 3,
                              "container-copy-in [--follow-link] [--as-user] CONTAINER SOURCE|- TARGET", do_copy_in}},
       {"container-copy-out", {{"--progress"}, {"--follow-link"}, 3, 3, "container-copy-out [--follow-link] CONTAINER SOURCE TARGET|-", do_copy_out}},
+      {"container-sync", {{"--progress"}, {}, 3, 100'000, "container-sync CONTAINER FILE TARGET [FILE TARGET]...", do_sync}},
       {"container-export", {{"--output", "--progress"}, {}, 1, 1, "container-export [--output FILE] CONTAINER", do_export}},
       {"container-commit", {{"--author", "--message", "--change", "--progress"}, {}, 1, 2,
                             "container-commit [--author TEXT] [--message TEXT] [--change INSTRUCTION]... CONTAINER [NAME]", do_commit}},

@@ -191,6 +191,12 @@ Result<Removed> ImageStore::prune(PruneOptions options) {
     for (const auto& record : records) {
       ASSIGN_OR_RETURN(const auto users, store_->containers_of_image(record.id));
       if (!users.empty()) continue;
+      if (!options.label.empty()) {
+        ASSIGN_OR_RETURN(const auto config, parse_config(record.config_json));
+        const auto equals = options.label.find('=');
+        const auto label = config.labels.find(options.label.substr(0, equals));
+        if (label == config.labels.end() || (equals != std::string::npos && label->second != options.label.substr(equals + 1))) continue;
+      }
       ASSIGN_OR_RETURN(const auto names, store_->references(record.id));
       std::vector<std::string> tags, digests;
       split_names(names, tags, digests);

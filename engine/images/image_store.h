@@ -84,6 +84,7 @@ class ImageStore {
   Result<Removed> remove(const std::string& name_or_id, RemoveOptions options);
   struct PruneOptions {
     bool all = false;                            ///< also named images no container uses
+    std::string label;                           ///< "KEY=VALUE": only images whose config says so; "" = any
   };
   Result<Removed> prune(PruneOptions options);
   /// Deletes layers, blobs and leftovers of dead downloads that nothing needs. Does nothing while a pull or build holds a

@@ -288,7 +288,7 @@ Result<int> do_prune(const Arguments& arguments, const Reporter&) {
   if (arguments.has("--build-cache")) return do_prune_cache(arguments);
   TRY(only_with(arguments, {"--until", "--keep-storage"}, "--build-cache"));
   ASSIGN_OR_RETURN(auto store, store::Store::open());
-  ASSIGN_OR_RETURN(const auto removed, ImageStore(store).prune({.all = arguments.has("-a") || arguments.has("--all")}));
+  ASSIGN_OR_RETURN(const auto removed, ImageStore(store).prune({.all = arguments.has("-a") || arguments.has("--all"), .label = arguments.get("--label")}));
   print_removed(removed);
   print_line("Total reclaimed space: " + size_text(removed.freed_bytes));
   return 0;
@@ -320,8 +320,8 @@ const std::map<std::string, Verb>& verbs() {
       {"inspect", {{"--platform"}, {"--remote", "--raw"}, 1, 1000, "inspect [--remote [--platform OS/ARCH] [--raw]] NAME...", do_inspect}},
       {"tag", {{}, {}, 2, 2, "tag SOURCE TARGET", do_tag}},
       {"rm", {{}, {"-f", "--force"}, 1, 1000, "rm [--force] NAME...", do_rm}},
-      {"prune", {{"--until", "--keep-storage"}, {"-a", "--all", "-f", "--force", "--build-cache"}, 0, 0,
-                 "prune [--all] | prune --build-cache [--until AGE] [--keep-storage SIZE]", do_prune}},
+      {"prune", {{"--until", "--keep-storage", "--label"}, {"-a", "--all", "-f", "--force", "--build-cache"}, 0, 0,
+                 "prune [--all] [--label KEY[=VALUE]] | prune --build-cache [--until AGE] [--keep-storage SIZE]", do_prune}},
       {"settle", {{}, {}, 0, 0, "settle", do_settle}},
   };
   return table;
