@@ -21,7 +21,7 @@ services:
   other: {image: tiny, command: [sleep, "1000"]}
 YAML
 "$bin/compose" watch --quiet >"$work/out" 2>"$work/errors" & watch=$!
-stop_watch() { kill -INT $watch 2>/dev/null; wait $watch; }
+stop_watch() { kill -TERM $watch 2>/dev/null; wait $watch; }
 trap 'status=$?; stop_watch >/dev/null 2>&1; (exit $status); finish' EXIT
 inside() { compose exec -T web "$@"; }
 has() { [ "$(inside cat "$1" 2>/dev/null)" = "$2" ]; }
@@ -79,8 +79,8 @@ eventually 10 has /built-again inside
 equals "$(compose ps -q other)" "$other"
 equals "$(compose image ls --json | grep -o '"<none>' | wc -l)" 0
 
-it "ends at Ctrl-C and leaves the stack alone"
-code=0; kill -INT $watch; wait $watch || code=$?
+it "ends when told to and leaves the stack alone"
+code=0; kill -TERM $watch; wait $watch || code=$?
 equals "$code" 130
 equals "$(compose ps -q | wc -l)" 2
 
