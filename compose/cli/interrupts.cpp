@@ -35,7 +35,7 @@ Result<> watch(const base::UniqueFd& all, const base::UniqueFd& one) {
 Result<Interrupts> Interrupts::make(int tick_ms) {
   Interrupts result;
   const sigset_t set = watched();
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &set, &result.before_);
   ASSIGN_OR_RETURN(const long all, base::sys::wrap("epoll_create1", ::epoll_create1(EPOLL_CLOEXEC)));
   result.all_ = base::UniqueFd(static_cast<int>(all));
   ASSIGN_OR_RETURN(const long signals, base::sys::wrap("signalfd", ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)));
@@ -55,8 +55,7 @@ Result<Interrupts> Interrupts::make(int tick_ms) {
 
 Interrupts::~Interrupts() {
   if (!signals_.valid()) return;
-  const sigset_t set = watched();
-  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);  // another may still live
 }
 
 Wake Interrupts::next() {

@@ -1,5 +1,7 @@
 #pragma once
 // Signals and a clock as one descriptor that the client's blocking calls can watch.
+#include <csignal>
+
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -24,6 +26,7 @@ class Interrupts {
  private:
   Interrupts() = default;
   base::UniqueFd all_, signals_, clock_;
+  sigset_t before_{};
 };
 
 }  // namespace compose::cli

@@ -229,7 +229,8 @@ Result<store::ContainerRecord> RealBackend::make(const ContainerSpec& spec, cons
       TRY(create_volume(anonymous));
     }
     record.volumes_json = to_json(volumes);
-    return {};
+    // Whoever follows its log watches this folder from the container's first day on.
+    return base::sys::make_directories(paths::container(record.id), 0711);
   };
   if (auto taken = take_volumes(); !taken) {
     for (const auto& name : made) {

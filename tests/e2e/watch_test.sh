@@ -22,7 +22,7 @@ services:
 YAML
 "$bin/compose" watch --quiet >"$work/out" 2>"$work/errors" & watch=$!
 stop_watch() { kill -TERM $watch 2>/dev/null; wait $watch; }
-trap 'status=$?; stop_watch >/dev/null 2>&1; (exit $status); finish' EXIT
+trap 'status=$?; set +e; stop_watch >/dev/null 2>&1; (exit $status); finish' EXIT
 inside() { compose exec -T web "$@"; }
 has() { [ "$(inside cat "$1" 2>/dev/null)" = "$2" ]; }
 gone() { [ "$(inside sh -c "cat /image-marker; [ -e '$1' ] || echo gone" | tr '\n' ' ')" = "inside gone " ]; }
