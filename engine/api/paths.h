@@ -22,8 +22,8 @@ std::filesystem::path container_run(const std::string& project, const std::strin
 std::filesystem::path runtime_root();              ///< run/runtime: --root of compose-runtime
 std::filesystem::path network_run(const std::string& network);  ///< run/networks/NAME: pinned namespace
 
-/// The cgroup of a project's keeper and supervisor in each hierarchy that a service manager watches: the unified one, which comes
-/// first, and systemd's own where it runs on cgroup v1. Empty without cgroups. Made by the keeper's start.
+/// Where systemd runs, the cgroup of a project's keeper and supervisor in each hierarchy it watches: the unified one, which comes
+/// first, and its own on cgroup v1. Else empty. Made by the keeper's start. Source: sd_booted(3).
 std::vector<std::filesystem::path> engine_cgroups(const std::string& project);
 
 }  // namespace engine::paths

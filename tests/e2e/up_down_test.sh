@@ -46,7 +46,7 @@ it "has a supervisor whose table of descriptors need not grow while it serves"
 supervisor=$(pgrep -f "compose-engine supervis[a-z]* --project $project")
 [ "$(awk '/^FDSize/ {print $2}' /proc/$supervisor/status)" -ge 4096 ] || fail "the table was not made large at the start"
 # The end of a systemd unit or session does not reach it there.
-contains "$(cat /proc/$supervisor/cgroup)" "/compose/$project/_engine"
+[ ! -d /run/systemd/system ] || contains "$(cat /proc/$supervisor/cgroup)" "/compose/$project/_engine"
 
 it "does nothing the second time and says so"
 before=$(compose ps -q db web)
