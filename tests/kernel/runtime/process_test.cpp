@@ -11,6 +11,20 @@
 
 using runtime_test::Bundle;
 
+namespace {
+
+/// What is said of a container that is refused once `change` was made to its config.
+std::string message(const std::function<void(runtime::spec::Config&)>& change) {
+  Bundle bundle;
+  change(bundle.config);
+  const auto seen = bundle.run();
+  CHECK(seen.code == 1);
+  CHECK(bundle.leftovers() == "");
+  return seen.err;
+}
+
+}  // namespace
+
 TEST_CASE("a container has Docker's identity, capabilities and filter by default", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;
@@ -209,14 +223,6 @@ TEST_CASE("a capability that can't be given is a warning that names it", "[ns]")
 
 TEST_CASE("an unknown limit, policy or action is an error that names it", "[ns]") {
   NEED_CONTAINERS();
-  const auto message = [](const std::function<void(runtime::spec::Config&)>& change) {
-    Bundle bundle;
-    change(bundle.config);
-    const auto seen = bundle.run();
-    CHECK(seen.code == 1);
-    CHECK(bundle.leftovers() == "");
-    return seen.err;
-  };
   const auto memory = [&](runtime::spec::MemoryPolicy policy) {
     return message([&](auto& config) { config.linux_.memory_policy = policy; });
   };
@@ -239,14 +245,6 @@ TEST_CASE("an unknown limit, policy or action is an error that names it", "[ns]"
 
 TEST_CASE("a label whose security module is not there is an error that names the property", "[ns]") {
   NEED_CONTAINERS();
-  const auto message = [](const std::function<void(runtime::spec::Config&)>& change) {
-    Bundle bundle;
-    change(bundle.config);
-    const auto seen = bundle.run();
-    CHECK(seen.code == 1);
-    CHECK(bundle.leftovers() == "");
-    return seen.err;
-  };
   if (!runtime::kernel::has_apparmor()) {
     CHECK(message([](auto& config) { config.process->apparmor_profile = "mine"; }).find("process.apparmorProfile 'mine'") != std::string::npos);
     Bundle bundle;
