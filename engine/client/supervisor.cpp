@@ -63,6 +63,19 @@ Result<> start_keeper(const std::string& project) {
   return base::make_error(ErrorKind::unavailable, text);
 }
 
+/// A process leaves its cgroups a moment after it closed its files. The unified hierarchy, which comes first, tells when; elsewhere
+/// this does not wait. Source: kernel Documentation/admin-guide/cgroup-v2.rst, cgroup.events.
+void wait_until_empty(const std::filesystem::path& group, Clock::time_point deadline) {
+  const auto events = base::sys::open(group / "cgroup.events", O_RDONLY);
+  if (!events) return;
+  for (std::array<char, 256> text{}; Clock::now() < deadline;) {
+    const auto count = ::pread(events->number(), text.data(), text.size(), 0);
+    if (count <= 0 || std::string_view(text.data(), static_cast<std::size_t>(count)).find("populated 1") == std::string_view::npos) return;
+    pollfd change{events->number(), POLLPRI, 0};
+    (void)::poll(&change, 1, 100);
+  }
+}
+
 /// After the last container: the supervisor is on its way out, and whoever comes next shall find nothing of it.
 void wait_until_left(const std::string& project) {
   const auto path = paths::project_run(project) / "keeper.lock";
@@ -72,10 +85,9 @@ void wait_until_left(const std::string& project) {
     if (!fd || ::flock(fd->number(), LOCK_SH | LOCK_NB) == 0) break;
     std::this_thread::sleep_for(1ms);
   }
-  // A process leaves its cgroup a moment after it closed its files, and cannot remove it before.
   for (const auto& group : paths::engine_cgroups(project)) {
-    while (::rmdir(group.c_str()) != 0 && errno == EBUSY && Clock::now() < deadline)
-      std::this_thread::sleep_for(200us);
+    wait_until_empty(group, deadline);
+    (void)::rmdir(group.c_str());
     (void)::rmdir(group.parent_path().c_str());
     (void)::rmdir(group.parent_path().parent_path().c_str());
   }

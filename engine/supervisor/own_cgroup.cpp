@@ -28,9 +28,10 @@ pid_t fork_into_own_cgroup(const std::string& project) {
   auto groups = paths::engine_cgroups(project);
   std::erase_if(groups, [](const auto& group) { return !base::sys::make_directories(group, 0755); });
   pid_t child = groups.empty() ? -1 : clone_into(groups.front());
+  // What is no unified hierarchy takes a move.
   if (child < 0) child = ::fork();
-  // Only the first can be systemd's unified hierarchy; its own on cgroup v1 takes a move.
-  for (std::size_t i = 1; child == 0 && i < groups.size(); ++i) (void)base::sys::write_file(groups[i] / "cgroup.procs", "0");
+  else if (!groups.empty()) groups.erase(groups.begin());
+  for (std::size_t i = 0; child == 0 && i < groups.size(); ++i) (void)base::sys::write_file(groups[i] / "cgroup.procs", "0");
   return child;
 }
 
