@@ -285,7 +285,10 @@ Result<int> do_rm(const Arguments& arguments, const Reporter&) {
 }
 
 Result<int> do_prune(const Arguments& arguments, const Reporter&) {
-  if (arguments.has("--build-cache")) return do_prune_cache(arguments);
+  if (arguments.has("--build-cache")) {
+    if (arguments.has("--label")) return base::make_error(ErrorKind::invalid, "--label goes without --build-cache only: the cache has no labels");
+    return do_prune_cache(arguments);
+  }
   TRY(only_with(arguments, {"--until", "--keep-storage"}, "--build-cache"));
   ASSIGN_OR_RETURN(auto store, store::Store::open());
   ASSIGN_OR_RETURN(const auto removed, ImageStore(store).prune({.all = arguments.has("-a") || arguments.has("--all"), .label = arguments.get("--label")}));

@@ -101,6 +101,18 @@ fails 1 compose image inspect --raw tiny
 contains "$err" "--raw goes with --remote only"
 fails 1 compose image prune --until 1h
 contains "$err" "--until goes with --build-cache only"
+fails 1 compose image prune --build-cache --label a=b
+contains "$err" "--label goes without --build-cache only"
+
+it "prunes by label"
+passes compose image import --change 'LABEL team=a' "$work/tiny" labelled:a
+passes compose image import --change 'LABEL team=b' "$work/tiny" labelled:b
+passes compose image prune --all --label team=a
+lacks "$(compose image ls --json)" "labelled:a"
+contains "$(compose image ls --json)" "labelled:b"
+passes compose image prune --all --label team
+lacks "$(compose image ls --json)" "labelled:b"
+contains "$(compose image ls --json)" "tiny"
 
 it "tells what the store holds and empties the build cache"
 passes compose system df
