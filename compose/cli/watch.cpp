@@ -2,7 +2,7 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <chrono>
+#include <cstdlib>
 
 #include "base/process.h"
 #include "base/sys.h"
@@ -267,8 +267,11 @@ class Watcher {
       options.user = command.user;
       options.working_dir = command.working_dir;
       options.privileged = command.privileged;
-      for (const auto& [name, value] : command.environment)
-        if (value) options.env.push_back(name + "=" + *value);
+      for (const auto& [name, value] : command.environment) {
+        // A name alone takes its value from our environment, as in `exec --env`.
+        const char* ours = value ? value->c_str() : std::getenv(name.c_str());
+        if (ours != nullptr) options.env.push_back(name + "=" + ours);
+      }
       ASSIGN_OR_RETURN(auto how, engine::client::exec_command(id, options));
       base::SpawnOptions spawn;
       spawn.program = how.program;

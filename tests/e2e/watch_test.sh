@@ -84,6 +84,16 @@ code=0; kill -TERM $watch; wait $watch || code=$?
 equals "$code" 130
 equals "$(compose ps -q | wc -l)" 2
 
+it "leaves what runs as it is with --no-up, and forgets no dangling image with --prune=false"
+"$bin/compose" watch --no-up --prune=false --quiet >"$work/out" 2>"$work/errors" & watch=$!
+eventually 10 said "Watch enabled"
+equals "$(cat "$work/errors")" ""
+printf 'FROM tiny\nRUN cat /image-marker >/third\n' >ctx/Dockerfile
+eventually 30 said 'service(s) ["web"] successfully built'
+eventually 10 has /third inside
+equals "$(compose image prune | grep -c '^Deleted')" 1
+stop_watch || true
+
 it "says what cannot be watched"
 fails 1 compose watch other
 contains "$err" "none of the selected services is configured for watch, consider setting a 'develop' section"
