@@ -62,7 +62,7 @@ Result<> GzipWriter::compress() {
   return deflate.write({}, true);
 }
 
-Result<> GzipWriter::failure() {
+Result<> GzipWriter::ended() {
   channel_.close();
   if (thread_.joinable()) thread_.join();
   return result_;
@@ -71,7 +71,7 @@ Result<> GzipWriter::failure() {
 Result<> GzipWriter::hand_over() {
   if (channel_.push(std::move(filling_))) return {};
   filling_.reset();
-  return failure();
+  return ended();
 }
 
 Result<> GzipWriter::write(std::span<const char> bytes) {
@@ -88,7 +88,7 @@ Result<> GzipWriter::write(std::span<const char> bytes) {
 
 Result<> GzipWriter::finish() {
   if (filling_ != nullptr) TRY(hand_over());
-  return failure();
+  return ended();
 }
 
 }  // namespace engine::registry

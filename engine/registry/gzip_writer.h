@@ -29,7 +29,8 @@ class GzipWriter {
   void run();
   Result<> compress();
   Result<> hand_over();
-  Result<> failure();
+  /// Waits for the thread; what came of it.
+  Result<> ended();
 
   Sink sink_;
   BufferPool pool_;
