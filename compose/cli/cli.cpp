@@ -52,7 +52,7 @@ Result<> set_globals(const Parsed& parsed) {
   // Docker Compose takes any other word for auto.
   if (g.ansi != "never" && g.ansi != "always") g.ansi = "auto";
   if (g.progress.empty()) g.progress = "auto";
-  for (const auto word : {"auto", "tty", "plain", "json", "quiet", "rawjson"}) {
+  for (const auto word : {"auto", "tty", "plain", "json", "quiet"}) {
     if (g.progress == word) return {};
   }
   return usage_error("unsupported --progress value \"" + g.progress + "\"");

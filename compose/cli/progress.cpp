@@ -157,7 +157,7 @@ Change to_change(const engine::Progress& progress) {
 std::unique_ptr<ProgressWriter> make_progress(const std::string& heading) {
   const auto& mode = globals().progress;
   if (mode == "quiet") return std::make_unique<Quiet>();
-  if (mode == "json" || mode == "rawjson") return std::make_unique<Json>();
+  if (mode == "json") return std::make_unique<Json>();
   const bool live = mode == "tty" || (mode == "auto" && globals().ansi != "never" && is_terminal(STDERR_FILENO));
   if (live) return std::make_unique<Live>(heading);
   return std::make_unique<Plain>();
