@@ -181,9 +181,13 @@ base::Result<> HostNetwork::State::ensure_locked() {
 
 base::Result<> HostNetwork::State::ensure_table() {
   const auto text = host_rules(pools.uplinks, pools.uplinks6);
-  ASSIGN_OR_RETURN(const bool exists, view.socket().has_table());
+  ASSIGN_OR_RETURN(bool exists, view.socket().has_table());
   if (!exists) {
-    TRY(view.make(text));
+    auto made = view.make(creating(text));
+    exists = !made && made.error().kind == base::ErrorKind::exists;  // another process was faster
+    if (!made && !exists) return made;
+  }
+  if (!exists) {
     good_rules.clear();  // learned when somebody changes the ruleset
     // After a flush the table has forgotten which interfaces we opened; we have not.
     TRY(view.change(set_changes(true, "opened4", opened4)));
@@ -192,7 +196,7 @@ base::Result<> HostNetwork::State::ensure_table() {
   ASSIGN_OR_RETURN(const auto* table, view.reread());
   if (table->rules.empty() || table->rules != good_rules) {
     const bool missing = table->rules.empty();
-    auto applied = nft.run(text);
+    auto applied = nft.run(replacing(text));
     // Another version of ours declared its maps otherwise; its processes put their entries back when they notice.
     if (!applied) applied = nft.run("table inet compose\ndelete table inet compose\n" + text);
     if (!applied) return std::move(applied).error();

@@ -199,7 +199,7 @@ base::Result<> build(Network::State& state, bool fresh) {
   // Rules before the uplink: no packet passes an unguarded namespace.
   const auto rules = network_rules(state.config, state.bridge_name());
   if (fresh) TRY(state.view.make(rules));
-  else TRY(state.nft.run(rules));
+  else TRY(state.nft.run(replacing(rules)));
   if (state.uplink) TRY(make_uplink(state));
   return {};
 }

@@ -35,6 +35,8 @@ std::optional<Address> uplink_address(const std::string& interface) {
 std::string host_rules(const std::string& uplinks, const std::string& uplinks6) {
   // Maps: published ports → the uplink of the network that serves them. `at` ones are bound to one host address.
   // Sets: interfaces on which we switched forwarding on; the host must not become a router for anybody else by that.
+  // One block that says everything once: a chain named again in the same transaction counts as changed, and whatever is changed
+  // makes the close of nft's socket wait for a grace period (some 10 ms).
   std::string out = R"(
 table inet compose {
   map ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -43,16 +45,8 @@ table inet compose {
   map ports6_at { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
   set opened4 { type ifname; }
   set opened6 { type ifname; }
-  chain guard { type filter hook prerouting priority -300; policy accept; }
-  chain publish { }
-  chain prerouting { type nat hook prerouting priority -100; policy accept; }
-  chain output { type nat hook output priority -100; policy accept; }
-  chain postrouting { type nat hook postrouting priority 100; policy accept; }
-  chain forward { type filter hook forward priority 0; policy accept; }
-}
-flush table inet compose
-table inet compose {
   chain guard {
+    type filter hook prerouting priority -300; policy accept;
     # Uplinks have route_localnet for answers to loopback clients; those carry the uplink's address here, before NAT is undone.
     iifname "cps-*" ip daddr 127.0.0.0/8 drop
   }
@@ -64,12 +58,15 @@ table inet compose {
     dnat ip6 to meta l4proto . th dport map @ports6
   }
   chain prerouting {
+    type nat hook prerouting priority -100; policy accept;
     fib daddr type local meta l4proto { tcp, udp } jump publish
   }
   chain output {
+    type nat hook output priority -100; policy accept;
     fib daddr type local meta l4proto { tcp, udp } jump publish
   }
   chain postrouting {
+    type nat hook postrouting priority 100; policy accept;
     # Clients whose address means nothing inside the network: loopback, and networks of ours reaching a published port.
     oifname "cps-*" ip saddr { 127.0.0.0/8, UPLINKS4 } masquerade
     oifname "cps-*" ip6 saddr UPLINKS6 masquerade
@@ -77,6 +74,7 @@ table inet compose {
     oifname != "cps-*" ip6 saddr UPLINKS6 masquerade
   }
   chain forward {
+    type filter hook forward priority 0; policy accept;
     # Into a network goes what was published, and answers; never neighbours, nor strangers who route through this host.
     oifname "cps-*" ct state established,related accept
     oifname "cps-*" ct status dnat accept
@@ -95,6 +93,10 @@ table inet compose {
   replace("UPLINKS6", uplinks6);
   return out;
 }
+
+std::string replacing(const std::string& rules) { return "table inet compose\nflush table inet compose\n" + rules; }
+
+std::string creating(const std::string& rules) { return "create table inet compose\n" + rules; }
 
 namespace {
 
@@ -144,16 +146,13 @@ std::string network_rules(const NetworkConfig& config, const std::string& bridge
 table inet compose {
   map ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map ports6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
-  chain prerouting { type nat hook prerouting priority -100; policy accept; }
-  chain postrouting { type nat hook postrouting priority 100; policy accept; }
-  chain forward { type filter hook forward priority 0; policy drop; }
-}
-flush table inet compose
-table inet compose {
   chain prerouting {
+    type nat hook prerouting priority -100; policy accept;
 )" + prerouting +
-         "  }\n  chain postrouting {\n" + postrouting +
-         "  }\n  chain forward {\n    ct state established,related accept\n    ct state invalid drop\n" + forward +
+         "  }\n  chain postrouting {\n    type nat hook postrouting priority 100; policy accept;\n" + postrouting +
+         "  }\n  chain forward {\n    type filter hook forward priority 0; policy drop;\n"
+         "    ct state established,related accept\n    ct state invalid drop\n" +
+         forward +
          "  }\n}\n";
 }
 

@@ -25,10 +25,15 @@ constexpr const char* uplink_inside = "uplink";  ///< name of the uplink in the 
 /// The network's address on the uplink called `interface`; nothing when it is not one of ours.
 std::optional<Address> uplink_address(const std::string& interface);
 
-/// The host's table: declarations that may exist already, then all rules anew, in one transaction. Elements stay.
+/// The host's table, for a namespace that has none.
 std::string host_rules(const std::string& uplinks, const std::string& uplinks6);
 
-/// The table in a network's namespace.
+/// The table in a network's namespace, while it has none.
 std::string network_rules(const NetworkConfig& config, const std::string& bridge);
+
+/// The same in one transaction where a table is already: all rules anew; elements stay.
+std::string replacing(const std::string& rules);
+/// Fails with `exists` where a table is already.
+std::string creating(const std::string& rules);
 
 }  // namespace network

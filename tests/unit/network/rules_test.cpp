@@ -36,6 +36,19 @@ TEST_CASE("a network's rules translate what comes by the uplink and let nothing 
   CHECK_FALSE(has(text, "snat ip6"));
 }
 
+TEST_CASE("a new table names each chain once, as a change of one makes nft's socket close slowly", "[rules]") {
+  for (const auto& text : {network::network_rules(sample(), "br0"), network::host_rules("169.254.1.0/24", "fd00::/64")}) {
+    for (const char* chain : {"chain prerouting {", "chain postrouting {", "chain forward {"}) {
+      const auto first = text.find(chain);
+      REQUIRE(first != std::string::npos);
+      CHECK(text.find(chain, first + 1) == std::string::npos);
+    }
+    CHECK_FALSE(has(text, "flush"));
+    CHECK(network::replacing(text).find("flush table inet compose\n") < network::replacing(text).find("chain"));
+    CHECK(network::creating(text).starts_with("create table inet compose\n"));
+  }
+}
+
 TEST_CASE("options show in a network's rules", "[rules]") {
   auto config = sample();
   config.masquerade = false;
