@@ -71,6 +71,7 @@ Result<int> run_session(client::Attachment& attachment, const SessionOptions& op
   }
   ASSIGN_OR_RETURN(const auto result, attachment.run(attach));
   if (result.detached) return 0;
+  if (!result.exit_code) err(options.container + " has ended; with what exit code is not known\n");
   return result.exit_code.value_or(1);
 }
 

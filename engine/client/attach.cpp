@@ -122,12 +122,23 @@ Result<bool> Attachment::reconnect(AttachResult& result) {
   return true;
 }
 
+/// Who takes nothing any more may have said something before. True after the last frame.
+Result<bool> Attachment::hear_out(const AttachOptions& options, AttachResult& result) {
+  std::array<char, 65536> buffer;
+  for (auto count = base::sys::read(socket_.borrow(), buffer); count && *count > 0; count = base::sys::read(socket_.borrow(), buffer))
+    rest_.append(buffer.data(), *count);
+  return deliver(rest_, options, result);
+}
+
 Result<AttachResult> Attachment::run(const AttachOptions& options) {
   AttachResult result;
   // What a killed supervisor does not take any more is told to the next one.
   const auto send = [&](attach::Type type, std::string_view payload) -> Result<bool> {
     while (!send_frame(socket_.borrow(), type, payload)) {
-      ASSIGN_OR_RETURN(const bool over, reconnect(result));
+      ASSIGN_OR_RETURN(bool over, hear_out(options, result));
+      if (!over) {
+        ASSIGN_OR_RETURN(over, reconnect(result));
+      }
       if (over) return true;
     }
     return false;

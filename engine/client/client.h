@@ -128,6 +128,7 @@ class Attachment {
  private:
   friend base::Result<Attachment> attach(const std::string& project, const std::string& name);
   Attachment(std::string project, std::string name, base::UniqueFd socket, std::string rest);
+  base::Result<bool> hear_out(const AttachOptions& options, AttachResult& result);
   base::Result<bool> reconnect(AttachResult& result);
   std::string project_, name_;
   base::UniqueFd socket_;

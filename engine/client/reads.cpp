@@ -9,6 +9,7 @@
 #include "engine/api/paths.h"
 #include "engine/api/types_json.h"
 #include "engine/client/client.h"
+#include "engine/client/reads.h"
 #include "engine/containers/containers.h"
 #include "engine/store/info.h"
 
@@ -17,13 +18,6 @@ namespace {
 
 using base::ErrorKind;
 using base::Result;
-
-/// None: nothing was ever done here, and looking shall not make a database.
-Result<std::optional<store::Store>> open_store() {
-  if (::access(paths::database().c_str(), F_OK) != 0) return std::optional<store::Store>();
-  ASSIGN_OR_RETURN(auto opened, store::Store::open());
-  return std::optional<store::Store>(std::move(opened));
-}
 
 /// The row as it is now: what is recorded as running but is not there any more has ended unseen, unless a supervisor is about to say how.
 /// Nothing outlives a reboot, whether or not the supervisor has come round to writing that down.
@@ -42,7 +36,7 @@ Result<ContainerInfo> look(const store::ContainerRecord& row) {
 
 Result<Snapshot> take(const std::optional<std::string>& project, const std::vector<std::string>& also) {
   Snapshot snapshot;
-  ASSIGN_OR_RETURN(auto opened, open_store());
+  ASSIGN_OR_RETURN(auto opened, store_to_read());
   if (!opened) return snapshot;
   store::Store& store = *opened;
   ASSIGN_OR_RETURN(const auto containers, store.containers(project));
@@ -102,11 +96,22 @@ Result<std::filesystem::path> cgroup_folder(pid_t pid) {
 
 }  // namespace
 
+Result<store::Store*> store_to_read() {
+  // A store that no process has open is recovered from its log by the first who opens it: once a command is enough.
+  thread_local std::optional<store::Store> opened;
+  if (::access(paths::database().c_str(), F_OK) != 0) {
+    opened.reset();
+  } else if (!opened) {
+    ASSIGN_OR_RETURN(opened, store::Store::open());
+  }
+  return opened ? &*opened : nullptr;
+}
+
 Result<Snapshot> snapshot(const std::string& project, const std::vector<std::string>& also) { return take(project, also); }
 Result<Snapshot> snapshot_all() { return take(std::nullopt, {}); }
 
 Result<ContainerInfo> container(const std::string& name_or_id) {
-  ASSIGN_OR_RETURN(auto store, open_store());
+  ASSIGN_OR_RETURN(auto store, store_to_read());
   if (!store) return base::make_error(ErrorKind::not_found, "no such container: " + name_or_id);
   ASSIGN_OR_RETURN(const auto row, store->find_container(name_or_id));
   return look(row);
@@ -114,7 +119,7 @@ Result<ContainerInfo> container(const std::string& name_or_id) {
 
 Result<std::vector<Generation>> generations(const std::string& project) {
   std::vector<Generation> out;
-  ASSIGN_OR_RETURN(auto store, open_store());
+  ASSIGN_OR_RETURN(auto store, store_to_read());
   if (!store) return out;
   ASSIGN_OR_RETURN(auto rows, store->generations(project));
   for (auto& row : rows) out.push_back({row.number, row.created, std::move(row.json)});

@@ -13,6 +13,7 @@
 #include "engine/api/types_json.h"
 #include "engine/client/client.h"
 #include "engine/client/http.h"
+#include "engine/client/reads.h"
 #include "engine/store/info.h"
 
 namespace engine::client {
@@ -192,9 +193,9 @@ Result<> ensure_supervisor(const std::string& project) {
 
 Result<> revive(const std::string& project) {
   if (answers(project)) return {};
-  if (::access(paths::database().c_str(), F_OK) != 0) return {};
-  ASSIGN_OR_RETURN(auto store, store::Store::open());
-  ASSIGN_OR_RETURN(const auto rows, store.containers(project));
+  ASSIGN_OR_RETURN(auto* store, store_to_read());
+  if (store == nullptr) return {};
+  ASSIGN_OR_RETURN(const auto rows, store->containers(project));
   const bool needed = std::any_of(rows.begin(), rows.end(), [](const store::ContainerRecord& row) {
     const auto state = row.run.state;
     return state == ContainerState::running || state == ContainerState::paused || state == ContainerState::restarting ||

@@ -51,6 +51,9 @@ Result<ContainerPtr> Project::find(const std::string& name) const {
 
 Result<> Project::open_logs(Container& container) {
   if (container.logs) return {};
+  // Its folder is going: a log opened now would be all that is left of it.
+  if (container.gone || notes::is_removal(container.record.run.engine_json))
+    return base::make_error(base::ErrorKind::not_found, "no such container: " + container.record.name);
   ASSIGN_OR_RETURN(auto settings, logs::parse_settings(container.spec.log_driver, container.spec.log_options));
   ASSIGN_OR_RETURN(container.logs, LogPump::open(io_, keeper_,
                                                  {.project = name_, .id = container.record.id, .settings = settings,

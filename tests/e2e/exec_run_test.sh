@@ -40,6 +40,15 @@ mkdir -p given; echo file >given/f
 equals "$(compose run --rm -T -v "$PWD/given:/given" app cat /given/f)" file
 equals "$(compose ps -aq | wc -l)" 2
 
+it "tells the code and the last words of a one-off that ends before its input does"
+before=$(ls "$COMPOSE_STATE_DIR/containers" | wc -l)
+for i in $(seq 15); do
+  fails 7 compose run --rm -T db sh -c 'echo last; exit 7' </dev/null
+  equals "$out" last
+done
+settled() { [ "$(ls "$COMPOSE_STATE_DIR/containers" | wc -l)" = "$before" ]; }
+eventually 10 settled
+
 it "gives run a terminal"
 equals "$(script -qec "$bin/compose run --rm app sh -c 'test -t 0 && test -t 1 && echo terminal'" /dev/null | tr -d '\r' | sed 's,\^@,,' | grep . | tail -n 1)" terminal
 

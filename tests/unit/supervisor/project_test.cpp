@@ -252,6 +252,20 @@ TEST_CASE("a container made to be removed is removed when it ends") {
   CHECK(count(world.backend.calls(), "remove a volumes") == 1);
 }
 
+TEST_CASE("a container that is being removed takes no listener, which would make its log again") {
+  World world;
+  world.backend.fail_remove = true;  // it stays where a removal has begun
+  REQUIRE(world.run({action::CreateContainer{World::shell("a", "exit 0")}}).ok());
+  const auto id = world.info("a").id;
+  CHECK_FALSE(world.run({action::RemoveContainer{"a"}}).ok());
+  auto container = world.project->find("a");
+  REQUIRE(container);
+  const auto opened = world.project->open_logs(**container);
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().text() == "no such container: a");
+  CHECK_FALSE(std::filesystem::exists(paths::container_log(id)));
+}
+
 TEST_CASE("a container ended by the OOM killer says so") {
   World world;
   world.backend.oom = true;
