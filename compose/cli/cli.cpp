@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "compose/cli/context.h"
+#include "compose/cli/files_loader.h"
 #include "compose/cli/globals.h"
 #include "compose/cli/output.h"
 #include "compose/cli/verbs.h"
@@ -15,18 +16,13 @@ namespace {
 
 using base::Result;
 
-bool truthy(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr && means_yes(value);
-}
-
 /// COMPOSE_PARALLEL_LIMIT where --parallel says nothing.
 Result<long> parallel_limit(const Parsed& parsed) {
   if (const auto given = parsed.number("parallel")) return *given;
-  const char* limit = std::getenv("COMPOSE_PARALLEL_LIMIT");
-  if (limit == nullptr) return -1;
+  const auto limit = setting("COMPOSE_PARALLEL_LIMIT");
+  if (!limit) return -1;
   long value = 0;
-  const std::string_view text(limit), digits = text.substr(text.starts_with('+') ? 1 : 0);
+  const std::string_view text(*limit), digits = text.substr(text.starts_with('+') ? 1 : 0);
   const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (code != std::errc() || end != digits.data() + digits.size())
     return usage_error("COMPOSE_PARALLEL_LIMIT must be an integer (found: \"" + std::string(text) + "\")");
@@ -40,12 +36,12 @@ Result<> set_globals(const Parsed& parsed) {
   g.profiles = parsed.list("profile");
   g.project_name = parsed.text("project-name");
   g.project_directory = parsed.text("project-directory", parsed.text("workdir"));
-  const char* ansi = std::getenv("COMPOSE_ANSI");
-  g.ansi = parsed.text("ansi", parsed.on("no-ansi") ? "never" : ansi != nullptr ? ansi : "auto");
+  g.ansi = parsed.text("ansi", parsed.on("no-ansi") ? "never" : setting("COMPOSE_ANSI").value_or("auto"));
+  // Docker Compose reads this one before the env files.
   const char* progress = std::getenv("COMPOSE_PROGRESS");
   g.progress = parsed.text("progress", progress != nullptr && *progress != 0 ? progress : "auto");
   g.dry_run = parsed.on("dry-run");
-  g.compatibility = parsed.on("compatibility", truthy("COMPOSE_COMPATIBILITY"));
+  g.compatibility = parsed.on("compatibility", switched_on("COMPOSE_COMPATIBILITY"));
   g.all_resources = parsed.on("all-resources");
   g.compatibility_flag = parsed.on("compatibility");
   ASSIGN_OR_RETURN(g.parallel, parallel_limit(parsed));

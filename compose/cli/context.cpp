@@ -36,8 +36,8 @@ Result<model::Project> load_project(const ProjectNeeds& needs) {
 Result<ProjectOrName> project_or_name(const ProjectNeeds& needs) {
   const Globals& g = globals();
   if (g.files.empty() && !g.project_name.empty()) return ProjectOrName{std::nullopt, load::normalize_project_name(g.project_name)};
-  const char* name = std::getenv("COMPOSE_PROJECT_NAME");
-  const bool has_name = name != nullptr && *name != 0;
+  const std::string name = setting("COMPOSE_PROJECT_NAME").value_or("");
+  const bool has_name = !name.empty();
   auto project = load_files({.resolve_environment = needs.environment, .quiet = has_name});
   if (!project) {
     if (has_name) return ProjectOrName{std::nullopt, name};

@@ -76,6 +76,14 @@ load::CommandLine command_line() {
           .current_dir = here};
 }
 
+std::optional<std::string> setting(const std::string& name) {
+  static const model::StringMap known = load::program_settings(command_line(), program_files());
+  const auto found = known.find(name);
+  return found == known.end() ? std::nullopt : std::optional(found->second);
+}
+
+bool switched_on(const std::string& name) { return means_yes(setting(name).value_or("")); }
+
 void show(const std::vector<load::Diagnostic>& diagnostics, const model::Sources& sources) {
   std::vector<load::Diagnostic> shown_ones;
   for (const auto& diagnostic : diagnostics) {

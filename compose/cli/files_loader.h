@@ -18,6 +18,11 @@ const load::FileReader& program_files();
 /// What was said on the command line and in the environment.
 load::CommandLine command_line();
 
+/// A COMPOSE_… setting: of the environment, else of the project's env files. Asks for the globals, so set them first.
+std::optional<std::string> setting(const std::string& name);
+/// A setting that is a switch.
+bool switched_on(const std::string& name);
+
 /// Which files and which environment; prints what is wrong.
 base::Result<load::LoadOptions> find_files(const FileOptions& options);
 /// The whole project; prints what is wrong.

@@ -5,6 +5,7 @@
 
 #include "compose/cli/context.h"
 #include "compose/cli/execute.h"
+#include "compose/cli/files_loader.h"
 #include "compose/cli/globals.h"
 #include "compose/cli/images_ready.h"
 #include "compose/cli/interrupts.h"
@@ -68,7 +69,7 @@ Result<int> run_kill(const Parsed& parsed) {
   ASSIGN_OR_RETURN(const auto v, view({.services = parsed.arguments, .dependencies = load::Dependencies::ignore}));
   auto options = options_for(Goal::kill, parsed);
   options.signal = parsed.text("signal", "SIGKILL");
-  options.remove_orphans = parsed.on("remove-orphans");
+  options.remove_orphans = parsed.on("remove-orphans", switched_on("COMPOSE_REMOVE_ORPHANS"));
   ASSIGN_OR_RETURN(const auto decision, reconcile::reconcile(v.desired, v.observed, options));
   if (decision.plan.steps.empty()) {
     err("no container to kill");
@@ -113,7 +114,7 @@ Result<int> run_down(const Parsed& parsed) {
   if (!rmi.empty() && rmi != "all" && rmi != "local") return usage_error("invalid value for --rmi: \"" + rmi + "\"");
   ASSIGN_OR_RETURN(auto v, view({.services = parsed.arguments, .dependencies = load::Dependencies::ignore}));
   auto options = options_for(Goal::down, parsed);
-  options.remove_orphans = parsed.on("remove-orphans");
+  options.remove_orphans = parsed.on("remove-orphans", switched_on("COMPOSE_REMOVE_ORPHANS"));
   options.volumes = parsed.on("volumes");
   if (!rmi.empty()) options.remove_images = rmi == "all" ? reconcile::RemoveImages::all : reconcile::RemoveImages::local;
   if (!rmi.empty() && v.source.project) {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "compose/cli/execute.h"
+#include "compose/cli/files_loader.h"
 #include "compose/cli/globals.h"
 #include "compose/cli/output.h"
 #include "compose/cli/prompt.h"
@@ -20,11 +21,6 @@ using base::make_error;
 using base::Result;
 
 namespace {
-
-bool truthy(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr && (std::string_view(value) == "1" || std::string_view(value) == "true");
-}
 
 Result<> incompatible(const Parsed& parsed, std::string_view a, std::string_view b) {
   if (parsed.on(a) && parsed.on(b)) {
@@ -64,8 +60,8 @@ Result<Request> request_from(const Parsed& parsed, reconcile::Verb verb) {
   options.recreate_deps = parsed.on("no-recreate")            ? reconcile::Recreate::never
                           : parsed.on("always-recreate-deps") ? reconcile::Recreate::force
                                                               : reconcile::Recreate::diverged;
-  options.remove_orphans = parsed.on("remove-orphans", truthy("COMPOSE_REMOVE_ORPHANS"));
-  options.ignore_orphans = truthy("COMPOSE_IGNORE_ORPHANS");
+  options.remove_orphans = parsed.on("remove-orphans", switched_on("COMPOSE_REMOVE_ORPHANS"));
+  options.ignore_orphans = switched_on("COMPOSE_IGNORE_ORPHANS");
   if (options.remove_orphans && options.ignore_orphans) {
     return usage_error("cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans");
   }

@@ -43,12 +43,8 @@ class Discovery {
   Discovery(const CommandLine& line, const FileReader& files) : line_(line), files_(files), environment_(line.environment) {}
 
   DiscoverResult run() {
-    if (!line_.project_directory.empty()) working_dir_ = absolute_path(line_.current_dir, line_.project_directory);
-    paths_ = line_.files;
-    if (!names_env_files()) read_switch();
+    start();
     if (has_errors(result_.diagnostics)) return std::move(result_);
-    // .env may itself say COMPOSE_FILE; a file found in a parent directory then brings its own .env.
-    read_env_files();
     if (paths_.empty()) take_compose_file();
     if (paths_.empty() && !has_errors(result_.diagnostics)) search();
     if (paths_.empty() && !has_errors(result_.diagnostics)) plain_error("no configuration file provided: not found");
@@ -69,7 +65,22 @@ class Discovery {
     return std::move(result_);
   }
 
+  model::StringMap settings() {
+    start();
+    if (has_errors(result_.diagnostics)) return {};
+    std::erase_if(environment_, [&](const auto& variable) { return !variable.first.starts_with("COMPOSE_"); });
+    return std::move(environment_);
+  }
+
  private:
+  void start() {
+    if (!line_.project_directory.empty()) working_dir_ = absolute_path(line_.current_dir, line_.project_directory);
+    paths_ = line_.files;
+    if (!names_env_files()) read_switch();
+    // .env may itself say COMPOSE_FILE; a file found in a parent directory then brings its own .env.
+    if (!has_errors(result_.diagnostics)) read_env_files();
+  }
+
   void plain_error(std::string message) {
     result_.diagnostics.push_back({Severity::error, {}, "", std::move(message), "", true});
   }
@@ -209,5 +220,7 @@ class Discovery {
 }  // namespace
 
 DiscoverResult discover(const CommandLine& line, const FileReader& files) { return Discovery(line, files).run(); }
+
+model::StringMap program_settings(const CommandLine& line, const FileReader& files) { return Discovery(line, files).settings(); }
 
 }  // namespace compose::load

@@ -58,6 +58,10 @@ struct DiscoverResult {
 /// profiles (--profile, COMPOSE_PROFILES).
 DiscoverResult discover(const CommandLine& line, const FileReader& files);
 
+/// The COMPOSE_… variables of the env files (those named, else the .env beside the first -f file): settings of the program,
+/// where the process environment does not say them. Nothing when an env file cannot be read; discover() then says so.
+model::StringMap program_settings(const CommandLine& line, const FileReader& files);
+
 /// The whole pipeline. Never throws; never opens a file except through `files`; bounded in time and memory.
 LoadResult load(const LoadOptions& options, const FileReader& files);
 

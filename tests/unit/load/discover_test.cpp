@@ -56,6 +56,17 @@ TEST_CASE(".env fills in under the shell, unless switched off or replaced", "[lo
   CHECK(found(files, {.env_files = {"nope"}, .current_dir = "/p"}) == "couldn't find env file: /p/nope\n");
 }
 
+TEST_CASE("env files say COMPOSE_ settings of the program where the shell does not", "[load]") {
+  const auto files = memory_files({{"/p/.env", "COMPOSE_ANSI=never\nCOMPOSE_PARALLEL_LIMIT=3\nA=1\n"},
+                                   {"/p/s/.env", "COMPOSE_ANSI=always\n"},
+                                   {"/p/bad/.env", "COMPOSE_ANSI=\"never\n"}});
+  using Settings = compose::model::StringMap;
+  CHECK(program_settings({.environment = {{"COMPOSE_ANSI", "auto"}, {"HOME", "/h"}}, .current_dir = "/p"}, *files) ==
+        Settings{{"COMPOSE_ANSI", "auto"}, {"COMPOSE_PARALLEL_LIMIT", "3"}});
+  CHECK(program_settings({.files = {"s/a.yaml"}, .current_dir = "/p"}, *files) == Settings{{"COMPOSE_ANSI", "always"}});
+  CHECK(program_settings({.current_dir = "/p/bad"}, *files).empty());
+}
+
 TEST_CASE("project names come from the option, the file, the directory", "[load]") {
   CHECK(normalize_project_name("My_App!") == "my_app");
   CHECK(normalize_project_name("-x") == "x");
