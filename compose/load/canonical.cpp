@@ -156,17 +156,18 @@ class Canonical {
     std::vector<Node> expanded;
     expanded.reserve(node.items.size());
     for (std::size_t i = 0; i < node.items.size(); ++i) {
-      Node& item = node.items[i];
+      const Node& item = node.items[i];
       if (!item.is_string() && item.kind != Kind::integer) {
-        if (item.kind == Kind::real) unreadable(item, Path(path, i), scalar_text(item) + " is not a port");
-        expanded.push_back(std::move(item));
+        if (item.kind == Kind::real) context_.error(item.at, Path(path, i), scalar_text(item) + " is not a port");
+        expanded.push_back(item);
         continue;
       }
       const ShortPorts parsed = parse_ports(scalar_text(item));
       ports_ += parsed.ports.size();
       if (!parsed.error.empty() || ports_ > context_.limits.range_ports_max) {
-        unreadable(item, Path(path, i), parsed.error.empty() ? "too many ports in all" : parsed.error);
-        expanded.push_back(std::move(item));
+        // With variables in place the list stays as it is written, as a whole.
+        if (item.is_string() && !context_.options.interpolate) return;
+        context_.error(item.at, Path(path, i), parsed.error.empty() ? "too many ports in all" : parsed.error);
         continue;
       }
       for (const ShortPort& port : parsed.ports) expanded.push_back(port_mapping(port, item.at));

@@ -438,9 +438,20 @@ void keep_files(Node& service) {
   service.entries.shrink_to_fit();
 }
 
+/// A network or volume of which nothing is said has its defaults; in the model there is no null for it.
+void fill_resources(Node& document) {
+  for (const std::string_view kind : {"networks", "volumes", "secrets", "configs", "models"}) {
+    Node* section = document.find(kind);
+    if (section == nullptr) continue;
+    for (Entry& entry : section->entries)
+      if (entry.value.is_null()) entry.value = Node::make_mapping(entry.key_at);
+  }
+}
+
 }  // namespace
 
 Node typed_tree(Context& context, Node& document) {
+  fill_resources(document);
   Typing typing(context);
   const Path top;
   Node services;

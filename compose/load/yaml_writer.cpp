@@ -134,9 +134,18 @@ std::string double_quoted(std::string_view text) {
   return out + "\"";
 }
 
-std::string single_quoted(std::string_view text) {
+/// `indent` is for what follows a line separator (U+2028, U+2029), the breaks this style may hold.
+std::string single_quoted(std::string_view text, std::size_t indent) {
   std::string out = "'";
-  for (const char c : text) out.append(c == '\'' ? 2 : 1, c);
+  bool after_break = false;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = std::max<std::size_t>(sequence_length(text, i), 1);
+    const bool is_break = line_break(code_point(text, i, length));
+    if (after_break && !is_break) out.append(indent, ' ');
+    after_break = is_break;
+    out.append(text[i] == '\'' ? "''" : text.substr(i, length));
+    i += length;
+  }
   return out + "'";
 }
 
@@ -183,7 +192,7 @@ class YamlWriter {
     if (key && styles.multiline) return double_quoted(text);
     if (needs_quotes(text)) return double_quoted(text);
     if (styles.plain) return std::string(text);
-    return styles.single ? single_quoted(text) : double_quoted(text);
+    return styles.single ? single_quoted(text, indent) : double_quoted(text);
   }
 
   static std::string scalar(const Node& node, const Rule* rule, std::size_t indent) {

@@ -262,3 +262,28 @@ TEST_CASE("where variables stay in place, lists that need values stay lists and 
   CHECK(holds(raw("volumes_from: [b]", false), "restart: false"));
   CHECK(holds(raw("ulimits: {n: \"${N}\"}", false), "a limit must be a number"));
 }
+
+TEST_CASE("a network or volume without a value is one with defaults, also where nothing is normalised", "[load][parity]") {
+  LoadOptions options{.files = {"/p/compose.yaml"}, .working_dir = "/p", .normalize = false};
+  const auto files = memory_files({{"/p/compose.yaml", "services: {a: {image: x, networks: [net]}}\nnetworks: {net: }\nvolumes: {vol: }\n"}});
+  const auto result = load(options, *files);
+  REQUIRE(result.project);
+  CHECK(holds(to_yaml(*result.project), "networks:\n  net: {}\nvolumes:\n  vol: {}\n"));
+  CHECK(holds(to_json(*result.project), "\"net\": {\n      \"ipam\": {}\n    }"));
+}
+
+TEST_CASE("a list of ports with a variable stays as it is written, unless one is no port at all", "[load][parity]") {
+  LoadOptions options{.files = {"/p/compose.yaml"}, .working_dir = "/p", .interpolate = false};
+  const auto raw = [&](const std::string& ports) {
+    const auto config = raw_config(options, *memory_files({{"/p/compose.yaml", service("ports: " + ports)}}), false);
+    return config.text ? *config.text : errors(config.load);
+  };
+  CHECK(holds(raw("[\"80:81\", \"$P:82\"]"), "    ports:\n      - 80:81\n      - $P:82\n"));
+  CHECK(holds(raw("[\"80:81\"]"), "published: \"80\""));
+  CHECK(raw("[123456]") == "4:13 services.a.ports[0]: container port 123456 is out of range 0-65535\n");
+}
+
+TEST_CASE("a text with a line separator is quoted with its indentation, and reads back", "[load][parity]") {
+  CHECK(config_of("hostname: \"a\\Lb\"") == "    hostname: 'a\xE2\x80\xA8      b'\n");
+  CHECK(config_of("hostname: 'a\xE2\x80\xA8      b'") == "    hostname: 'a\xE2\x80\xA8      b'\n");
+}
