@@ -12,11 +12,13 @@ echo "vm: $(uname -r), $(stat -fc %T /sys/fs/cgroup), stage $stage"
 
 # room NAME: every case of a test program, a process each as ctest does it.
 room() {
-  local bad=0 case escaped started=$SECONDS
+  local bad=0 case escaped started=$SECONDS since code
   while read -r case; do
     escaped=$(printf %s "$case" | sed 's/[][\\,*]/\\&/g')
-    if ! timeout 600 "build/bin/$1" "$escaped" >/tmp/out 2>&1; then
-      bad=1; echo "note: $1: $case"; cat /tmp/out
+    since=$SECONDS code=0
+    timeout 600 "build/bin/$1" "$escaped" >/tmp/out 2>&1 || code=$?
+    if [ $code != 0 ]; then
+      bad=1; echo "note: $1: $case: exit $code after $((SECONDS - since)) s"; cat /tmp/out
     fi
   done < <("build/bin/$1" --list-test-names-only)
   [ $bad = 0 ] && echo "PASS $1 ($((SECONDS - started)) s)" || echo "FAIL $1"
