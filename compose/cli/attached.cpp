@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "base/sys.h"
+#include "compose/cli/background_watch.h"
 #include "compose/cli/execute.h"
 #include "compose/cli/feed.h"
 #include "compose/cli/globals.h"
@@ -119,9 +120,13 @@ class Session {
     announce();
     if (!prepared_.decision.plan.steps.empty()) {
       execution_ = std::make_unique<Execution>(project_, prepared_.decision.plan, [this](const Progress& progress) { on_progress(progress); });
+    } else {
+      TRY(begin_watch());
     }
     const KeyboardMode keyboard;
     while (!over()) TRY(step(keyboard.active()));
+    if (watch_ && !interrupted_) say_watch("Watch disabled");
+    watch_.reset();
     drain_logs();
     printer_.flush();
     return code();
@@ -184,24 +189,51 @@ class Session {
     return std::any_of(watched_.begin(), watched_.end(), [](const auto& entry) { return entry.second.running; });
   }
 
-  [[nodiscard]] bool over() const {
+  [[nodiscard]] bool over() {
     if (detached_) return true;
     if (execution_ && !execution_->finished()) return false;
     if (!reported_ && execution_) return false;
-    return !any_running();
+    return !any_running() && !watch_works();
+  }
+
+  Result<> begin_watch() {
+    if (!options_.watch || watch_ || stopping_) return {};
+    ASSIGN_OR_RETURN(watch_, BackgroundWatch::start(project_, options_.watched));
+    return {};
+  }
+
+  /// Containers that went because files changed come back. Those that have, by the time the watch rests again, run.
+  [[nodiscard]] bool watch_works() {
+    const bool worked = std::exchange(watch_worked_, watch_ && watch_->busy());
+    if (watch_worked_ || !worked) return watch_worked_;
+    for (auto& [name, watched] : watched_) {
+      if (watched.running) continue;
+      const auto info = client::container(name);
+      watched.running = info && info->state == ContainerState::running;
+    }
+    return any_running();
+  }
+
+  void say_watch(const std::string& line) {
+    drain_logs();
+    const std::string mark = "        \u29bf ";
+    out((!options_.no_colour && colour_on(STDOUT_FILENO) ? "\x1b[92m" + mark + "\x1b[0m" : mark) + line + "\n");
   }
 
   Result<> step(bool keyboard) {
     drain_logs();
     std::vector<pollfd> polls{{interrupts_->fd().number(), POLLIN, 0}, {feed_->fd().number(), POLLIN, 0}, {logs_.wait_fd().number(), POLLIN, 0},
-                              {execution_ && !reported_ ? execution_->done().number() : -1, POLLIN, 0}, {keyboard ? STDIN_FILENO : -1, POLLIN, 0}};
+                              {execution_ && !reported_ ? execution_->done().number() : -1, POLLIN, 0}, {keyboard ? STDIN_FILENO : -1, POLLIN, 0}, {watch_ && !watch_->ended() ? watch_->output().number() : -1, POLLIN, 0}};
     if (::poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) return base::errno_error(errno, "poll");
     if (polls[4].revents != 0) on_key();
     if (polls[0].revents != 0) on_wake();
     if (polls[1].revents != 0) {
       while (const auto event = feed_->take()) on_event(*event);
     }
-    if (polls[3].revents != 0 && execution_->finished()) on_executed();
+    if (polls[3].revents != 0 && execution_->finished()) TRY(on_executed());
+    if (polls[5].revents != 0) {
+      for (const auto& line : watch_->lines()) say_watch(line);
+    }
     return {};
   }
 
@@ -268,14 +300,15 @@ class Session {
     watched.ended = true;
     const int number = std::atoi(code.c_str());
     if (watched.service == options_.exit_code_from && !chosen_code_) chosen_code_ = number;
-    const bool abort = options_.abort_on_exit || (options_.abort_on_failure && number != 0);
-    if (options_.abort_on_failure && number != 0 && !failure_code_) failure_code_ = number;
+    const bool replaced = watch_ && watch_->busy();
+    const bool abort = !replaced && (options_.abort_on_exit || (options_.abort_on_failure && number != 0));
+    if (!replaced && options_.abort_on_failure && number != 0 && !failure_code_) failure_code_ = number;
     if (!abort || stopping_) return;
     err(options_.no_colour ? "Aborting on container exit...\n" : "\x1b[31m\x1b[1mAborting on container exit...\x1b[0m\n");
     begin_stop(reconcile::Verb::stop);
   }
 
-  void on_executed() {
+  Result<> on_executed() {
     reported_ = true;
     std::uint64_t count = 0;
     (void)!::read(execution_->done().number(), &count, sizeof count);
@@ -285,17 +318,21 @@ class Session {
       err(outcome.error().text() + "\n");
       failed_ = true;
       detached_ = true;
-      return;
+      return {};
     }
     print_failures(*outcome, &execution_->plan());
     if (stopping_) {
       while (const auto event = feed_->take()) on_event(*event);
       for (auto& [name, watched] : watched_) watched.running = false;
     }
-    if (outcome->errors.empty()) return expect_events();
+    if (outcome->errors.empty()) {
+      expect_events();
+      return begin_watch();
+    }
     // Whatever did start stays; there is nothing to watch for a command that failed.
     failed_ = true;
     if (!stopping_) detached_ = true;
+    return {};
   }
 
   /// The plan is done, its events may still be on their way: what was started counts as running until its end is told.
@@ -362,9 +399,10 @@ class Session {
   std::optional<Interrupts> interrupts_;
   std::unique_ptr<EventFeed> feed_;
   std::unique_ptr<Execution> execution_;
+  std::unique_ptr<BackgroundWatch> watch_;
   std::optional<int> chosen_code_, failure_code_;
   std::atomic<bool> stopping_ = false;
-  bool reported_ = false, detached_ = false, interrupted_ = false, failed_ = false;
+  bool reported_ = false, detached_ = false, interrupted_ = false, failed_ = false, watch_worked_ = false;
 };
 
 }  // namespace

@@ -145,26 +145,30 @@ Result<int> run_up(const Parsed& parsed) {
   AttachedOptions attached{.attach = parsed.list("attach"), .no_attach = {}, .attach_dependencies = parsed.on("attach-dependencies"),
                            .no_prefix = parsed.on("no-log-prefix"), .no_colour = parsed.on("no-color"), .timestamps = parsed.on("timestamps"),
                            .abort_on_exit = parsed.on("abort-on-container-exit"), .abort_on_failure = parsed.on("abort-on-container-failure"),
-                           .exit_code_from = parsed.text("exit-code-from"), .stop_timeout = seconds(parsed.number("timeout"))};
+                           .exit_code_from = parsed.text("exit-code-from"), .stop_timeout = seconds(parsed.number("timeout")),
+                           .watch = parsed.on("watch"), .watched = parsed.arguments};
   for (const auto& name : parsed.list("no-attach")) attached.no_attach.insert(name);
   if (!attached.exit_code_from.empty() && !attached.abort_on_failure) attached.abort_on_exit = true;
   if (wait && (attached.abort_on_exit || attached.abort_on_failure)) {
     return usage_error("--wait cannot be combined with --abort-on-container-exit or --abort-on-container-failure");
   }
-  if (parsed.on("detach") && (attached.abort_on_exit || attached.abort_on_failure || !attached.attach.empty() || attached.attach_dependencies)) {
-    return usage_error("--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach or --attach-dependencies");
+  if (detach && (attached.abort_on_exit || attached.abort_on_failure || !attached.attach.empty() || attached.attach_dependencies || attached.watch)) {
+    return usage_error("--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach, --attach-dependencies or --watch");
   }
   if (attached.abort_on_exit && attached.abort_on_failure) {
     return usage_error("--abort-on-container-failure cannot be combined with --abort-on-container-exit");
   }
   if (!attached.attach.empty() && attached.attach_dependencies) return usage_error("cannot combine --attach and --attach-dependencies");
   if (parsed.on("no-start") && (parsed.on("detach") || wait)) return usage_error("--no-start and --detach or --wait are incompatible");
+  if (attached.watch && std::find(globals().files.begin(), globals().files.end(), "-") != globals().files.end())
+    return usage_error("--watch reads the Compose file again and again, which standard input does not offer");
   ASSIGN_OR_RETURN(auto request, request_from(parsed, reconcile::Verb::up));
   const auto named = request.options.services;
   ASSIGN_OR_RETURN(const auto prepared, prepare(std::move(request)));
   if (!attached.exit_code_from.empty() && !prepared.project.services.contains(attached.exit_code_from)) {
     return make_error(ErrorKind::not_found, "no such service: " + attached.exit_code_from);
   }
+  if (attached.watch) TRY(can_watch(prepared.project, attached.watched));
   if (detach || parsed.on("no-start") || globals().dry_run) return carry_out(prepared.project.name, prepared.decision, {});
   return run_attached(prepared, named, attached);
 }

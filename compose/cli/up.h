@@ -40,7 +40,12 @@ struct AttachedOptions {
   bool abort_on_exit = false, abort_on_failure = false;
   std::string exit_code_from;
   std::optional<engine::Nanoseconds> stop_timeout;
+  bool watch = false;                      ///< `watch` runs beside it
+  std::vector<std::string> watched;        ///< by whom it is restricted; empty = every service
 };
+
+/// Whether `watch` has something to do. Error invalid in Docker Compose's words.
+base::Result<> can_watch(const model::Project& project, const std::vector<std::string>& services);
 
 /// `up` without -d: carries the plan out while printing logs; stops the services at Ctrl-C. Returns the exit code.
 base::Result<int> run_attached(const Prepared& prepared, const std::set<std::string>& named, const AttachedOptions& options);

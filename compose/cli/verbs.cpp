@@ -64,7 +64,7 @@ constexpr Flag up_flags[] = {
     {"timestamps", 0, boolean, "Show timestamps"},
     {"wait", 0, boolean, "Wait for services to be running|healthy. Implies detached mode."},
     {"wait-timeout", 0, number, "Maximum duration in seconds to wait for the project to be running|healthy"},
-    {"watch", 'w', boolean, "Watch source code and rebuild/refresh containers when files are updated.", "", "", "is not supported yet"},
+    {"watch", 'w', boolean, "Watch source code and rebuild/refresh containers when files are updated."},
     yes_flag,
 };
 constexpr Flag create_flags[] = {

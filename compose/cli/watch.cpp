@@ -6,6 +6,7 @@
 
 #include "base/process.h"
 #include "base/sys.h"
+#include "compose/cli/background_watch.h"
 #include "compose/cli/context.h"
 #include "compose/cli/execute.h"
 #include "compose/cli/file_watch.h"
@@ -137,6 +138,7 @@ class Watcher {
  public:
   struct Options {
     bool quiet = false, prune = true;
+    int status = -1;  ///< told what goes on (BackgroundWatch); who reads it is waited on no longer than he lives
   };
   Watcher(std::string project, std::vector<Rule> rules, Options options) : project_(std::move(project)), rules_(std::move(rules)), options_(options) {}
 
@@ -150,9 +152,10 @@ class Watcher {
     out("Watch enabled\n");
     std::set<std::string> changed;
     for (;;) {
-      pollfd waits[] = {{interrupts.fd().number(), POLLIN, 0}, {files.fd().number(), POLLIN, 0}};
-      const int ready = ::poll(waits, 2, changed.empty() ? -1 : quiet_ms);
+      pollfd waits[] = {{interrupts.fd().number(), POLLIN, 0}, {files.fd().number(), POLLIN, 0}, {options_.status, 0, 0}};
+      const int ready = ::poll(waits, 3, changed.empty() ? -1 : quiet_ms);
       if (ready < 0 && errno != EINTR) return base::errno_error(errno, "poll");
+      if ((waits[2].revents & POLLERR) != 0) return 0;
       for (auto wake = interrupts.next(); wake != Wake::none; wake = interrupts.next())
         if (wake == Wake::interrupt || wake == Wake::terminate) return 130;
       ASSIGN_OR_RETURN(auto more, files.take());
@@ -171,11 +174,17 @@ class Watcher {
       if (auto done = copy(service, work); !done) complain(done.error());
   }
 
+  void tell(char what) {
+    if (options_.status >= 0) (void)base::sys::write_all(base::Fd(options_.status), std::string(1, what)).has_value();
+  }
+
   void handle(const std::set<std::string>& changed) {
+    tell('b');
     for (const auto& [service, work] : work_for(rules_, changed)) {
       auto done = work.rebuild ? rebuild(service) : refresh(service, work);
       if (!done && !was_shown(done.error())) complain(done.error());
     }
+    tell('i');
   }
 
   Result<> refresh(const std::string& service, const Work& work) {
@@ -303,7 +312,16 @@ Result<int> run_watch(const Parsed& parsed) {
     ASSIGN_OR_RETURN(const int code, carry_out(prepared.project.name, prepared.decision, {}));
     if (code != 0) return code;
   }
-  return Watcher(project.name, std::move(rules), {.quiet = parsed.on("quiet"), .prune = parsed.on("prune", true)}).run();
+  const char* status = std::getenv(BackgroundWatch::status_variable);
+  return Watcher(project.name, std::move(rules),
+                 {.quiet = parsed.on("quiet"), .prune = parsed.on("prune", true), .status = status != nullptr ? std::atoi(status) : -1})
+      .run();
+}
+
+Result<> can_watch(const model::Project& project, const std::vector<std::string>& services) {
+  ASSIGN_OR_RETURN(const auto rules, rules_of(project, services));
+  (void)rules;
+  return {};
 }
 
 }  // namespace compose::cli

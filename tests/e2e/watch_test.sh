@@ -94,6 +94,37 @@ eventually 10 has /third inside
 equals "$(compose image prune | grep -c '^Deleted')" 1
 stop_watch || true
 
+it "watches beside an attached up, which outlives what a rebuild replaces"
+"$bin/compose" up --watch web >"$work/out" 2>"$work/errors" </dev/null & watch=$!
+eventually 30 said "        ⦿ Watch enabled"
+echo beside >src/beside
+eventually 10 has /src/beside beside
+printf 'FROM tiny\nRUN cat /image-marker >/fourth\n' >ctx/Dockerfile
+eventually 30 said '        ⦿ service(s) ["web"] successfully built'
+eventually 10 has /fourth inside
+begun() { [ "$(grep -c "^web-1  *| begun" "$work/out")" = 1 ]; }
+eventually 10 begun
+kill -0 $watch || fail "up ended with the container that was replaced"
+compose kill web
+code=0; wait $watch || code=$?
+equals "$code" 0
+eventually 5 said "        ⦿ Watch disabled"
+watchers() { pgrep -f "watch --no-up -- web" || true; }
+equals "$(watchers)" ""
+
+it "takes its watch along when it is killed"
+"$bin/compose" up --watch web >"$work/out" 2>"$work/errors" </dev/null & watch=$!
+eventually 30 said "Watch enabled"
+[ -n "$(watchers)" ] || fail "nobody watches"
+kill -9 $watch
+wait $watch || true
+none() { [ -z "$(watchers)" ]; }
+eventually 10 none
+fails 1 compose up --watch -d
+contains "$err" "--watch"
+fails 1 compose up --watch other
+contains "$err" "none of the selected services is configured for watch, consider setting a 'develop' section"
+
 it "says what cannot be watched"
 fails 1 compose watch other
 contains "$err" "none of the selected services is configured for watch, consider setting a 'develop' section"
