@@ -4,11 +4,11 @@
 namespace runtime::oci {
 
 base::Result<ContainerRecord> parse_record(std::string_view text) {
-  const spec::Json json = spec::Json::parse(text, nullptr, false);
-  if (json.is_discarded()) return base::make_error(base::ErrorKind::invalid, "not valid JSON");
+  const auto document = spec::JsonDocument::parse(text);
+  if (!document) return base::make_error(base::ErrorKind::invalid, "not valid JSON");
   spec::Mistakes mistakes;
   const spec::Place place{};
-  const spec::Object from(json, place, mistakes);
+  const spec::Object from(document->root(), place, mistakes);
   ContainerRecord record;
   int format = 0;
   from.require("format", format);

@@ -96,11 +96,11 @@ void read_rule(const Object& from, const std::vector<std::string>& capabilities,
 }  // namespace
 
 base::Result<Seccomp> seccomp_from_profile(std::string_view text, const std::vector<std::string>& capabilities) {
-  const Json json = Json::parse(text, nullptr, false);
-  if (json.is_discarded()) return base::make_error(base::ErrorKind::invalid, "not valid JSON");
+  const auto document = JsonDocument::parse(text);
+  if (!document) return base::make_error(base::ErrorKind::invalid, "not valid JSON");
   Mistakes mistakes;
   const Place place{};
-  const Object from(json, place, mistakes);
+  const Object from(document->root(), place, mistakes);
   Seccomp out;
   from.require("defaultAction", out.default_action);
   from.read("defaultErrnoRet", out.default_errno_ret);

@@ -112,24 +112,14 @@ void read_config(const Object& from, Config& into) {
       from.mistake(other, "configures another platform; this runtime starts Linux containers");
 }
 
-/// Limits nesting: the library's parser uses an explicit stack, but its destructor and we recurse.
-constexpr int depth_max = 64;
-
 template <class T, class Read>
 base::Result<T> parse(std::string_view text, Read&& read) {
-  bool too_deep = false;
-  const auto limit_depth = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > depth_max) too_deep = true;
-    return !too_deep;
-  };
-  // The callback costs time: only texts that could nest so deeply pay for it.
-  const bool suspicious = std::count(text.begin(), text.end(), '[') > 4096;
-  const Json json = suspicious ? Json::parse(text, limit_depth, false) : Json::parse(text, nullptr, false);
-  if (json.is_discarded() || too_deep) return base::make_error(base::ErrorKind::invalid, "not valid JSON");
+  const auto document = JsonDocument::parse(text);
+  if (!document) return base::make_error(base::ErrorKind::invalid, "not valid JSON");
   Mistakes mistakes;
   const Place root{};
   T value;
-  read(Object(json, root, mistakes), value);
+  read(Object(document->root(), root, mistakes), value);
   if (mistakes.first) return std::move(*mistakes.first);
   return value;
 }

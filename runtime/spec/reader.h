@@ -1,21 +1,16 @@
 #pragma once
-// Reads typed members out of parsed JSON and remembers the first mistake with its place. For sources of runtime/spec only:
-// it includes the JSON library.
-#include <cmath>
-#include <functional>
-#include <limits>
-#include <nlohmann/json.hpp>
+// Reads typed members out of parsed JSON and remembers the first mistake with its place. For sources of runtime/spec only.
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "runtime/spec/json_value.h"
 #include "runtime/spec/spec.h"
 
 namespace runtime::spec {
-
-using Json = nlohmann::json;
 
 /// Where a value stands; a chain of frames on the stack, turned into text only when something is wrong.
 struct Place {
@@ -43,7 +38,7 @@ class Object {
  public:
   Object(const Json& json, const Place& place, Mistakes& mistakes)
       : json_(json), place_(place), mistakes_(mistakes) {
-    if (!json.is_object()) mistakes.add(place, "expected an object");
+    if (!json.is(Json::Kind::object)) mistakes.add(place, "expected an object");
   }
 
   template <class T>
@@ -71,9 +66,9 @@ class Object {
     const Json* value = find(key);
     if (!value) return;
     const Place place{&place_, key, 0};
-    if (!value->is_array()) return mistakes_.add(place, "expected a list");
+    if (!value->is(Json::Kind::array)) return mistakes_.add(place, "expected a list");
     std::size_t index = 0;
-    for (const Json& element : *value) {
+    for (const Json& element : value->children()) {
       const Place at{&place, {}, index++};
       body(Object(element, at, mistakes_));
     }
@@ -84,10 +79,10 @@ class Object {
     const Json* value = find(key);
     if (!value) return;
     const Place place{&place_, key, 0};
-    if (!value->is_object()) return mistakes_.add(place, "expected an object");
-    for (const auto& [name, element] : value->items()) {
-      const Place at{&place, name, 0};
-      body(name, Object(element, at, mistakes_));
+    if (!value->is(Json::Kind::object)) return mistakes_.add(place, "expected an object");
+    for (const Json& element : value->children()) {
+      const Place at{&place, element.key(), 0};
+      body(std::string(element.key()), Object(element, at, mistakes_));
     }
   }
   [[nodiscard]] bool has(std::string_view key) const { return find(key) != nullptr; }
@@ -97,31 +92,28 @@ class Object {
 
  private:
   [[nodiscard]] const Json* find(std::string_view key) const {
-    if (!json_.is_object()) return nullptr;
-    const auto at = json_.find(key);
-    return at == json_.end() || at->is_null() ? nullptr : &*at;
+    const Json* at = json_.find(key);
+    return at && !at->is(Json::Kind::null) ? at : nullptr;
   }
 
   void convert(const Json& value, const Place& place, std::string& into) const {
-    const auto* text = value.get_ptr<const std::string*>();
-    if (!text) return mistakes_.add(place, "expected a string");
-    if (text->find('\0') != std::string::npos) return mistakes_.add(place, "holds a zero byte");
-    into = *text;
+    if (!value.is(Json::Kind::string)) return mistakes_.add(place, "expected a string");
+    if (value.text().find('\0') != std::string_view::npos) return mistakes_.add(place, "holds a zero byte");
+    into = value.text();
   }
   void convert(const Json& value, const Place& place, bool& into) const {
-    if (!value.is_boolean()) return mistakes_.add(place, "expected true or false");
-    into = value.get<bool>();
+    if (!value.is(Json::Kind::boolean)) return mistakes_.add(place, "expected true or false");
+    into = value.boolean();
   }
   template <class T>
     requires std::is_integral_v<T>
   void convert(const Json& value, const Place& place, T& into) const {
-    if (!value.is_number_integer()) return mistakes_.add(place, "expected an integer");
-    const bool fits = value.is_number_unsigned()
-                          ? std::in_range<T>(value.get<std::uint64_t>())
-                          : std::in_range<T>(value.get<std::int64_t>());
+    const bool negative = value.is(Json::Kind::negative_integer);
+    if (!negative && !value.is(Json::Kind::unsigned_integer)) return mistakes_.add(place, "expected an integer");
+    const std::uint64_t number = value.number();
+    const bool fits = negative ? std::in_range<T>(static_cast<std::int64_t>(number)) : std::in_range<T>(number);
     if (!fits) return mistakes_.add(place, "integer out of range");
-    into = value.is_number_unsigned() ? static_cast<T>(value.get<std::uint64_t>())
-                                      : static_cast<T>(value.get<std::int64_t>());
+    into = static_cast<T>(number);
   }
   template <class T>
   void convert(const Json& value, const Place& place, std::optional<T>& into) const {
@@ -131,20 +123,20 @@ class Object {
   }
   template <class T>
   void convert(const Json& value, const Place& place, std::vector<T>& into) const {
-    if (!value.is_array()) return mistakes_.add(place, "expected a list");
+    if (!value.is(Json::Kind::array)) return mistakes_.add(place, "expected a list");
     into.clear();
-    into.reserve(value.size());
+    into.reserve(value.children().size());
     std::size_t index = 0;
-    for (const Json& element : value) {
+    for (const Json& element : value.children()) {
       T item{};
       convert(element, Place{&place, {}, index++}, item);
       into.push_back(std::move(item));
     }
   }
   void convert(const Json& value, const Place& place, std::map<std::string, std::string>& into) const {
-    if (!value.is_object()) return mistakes_.add(place, "expected an object");
-    for (const auto& [name, element] : value.items())
-      convert(element, Place{&place, name, 0}, into[name]);
+    if (!value.is(Json::Kind::object)) return mistakes_.add(place, "expected an object");
+    for (const Json& element : value.children())
+      convert(element, Place{&place, element.key(), 0}, into[std::string(element.key())]);
   }
 
   const Json& json_;

@@ -2,6 +2,7 @@
 
 #include "runtime/spec/docker_defaults.h"
 #include "runtime/spec/json.h"
+#include "runtime/spec/json_value.h"
 
 using namespace runtime::spec;
 
@@ -102,4 +103,55 @@ TEST_CASE("a profile in moby's format is resolved for the container's capabiliti
   CHECK(names({"CAP_SYS_ADMIN"}) == "read mount ptrace ");
   CHECK(docker::seccomp_from_profile("{}", {}).error().message == "defaultAction: missing");
   CHECK(docker::seccomp_from_profile(R"({"defaultAction":"A","syscalls":[{"action":"B"}]})", {}).error().message == "syscalls[0].names: missing");
+}
+
+namespace {
+
+/// A value as text again, with its kinds: "?" when it is no JSON at all.
+std::string shown(const Json& value) {
+  const auto list = [&](char open, char close) {
+    std::string out(1, open);
+    for (const Json& child : value.children())
+      out += (out.size() > 1 ? "," : "") + (close == '}' ? std::string(child.key()) + ":" : "") + shown(child);
+    return out + close;
+  };
+  switch (value.kind()) {
+    case Json::Kind::null: return "null";
+    case Json::Kind::boolean: return value.boolean() ? "true" : "false";
+    case Json::Kind::unsigned_integer: return std::to_string(value.number());
+    case Json::Kind::negative_integer: return std::to_string(static_cast<std::int64_t>(value.number()));
+    case Json::Kind::real: return "real";
+    case Json::Kind::string: return "'" + std::string(value.text()) + "'";
+    case Json::Kind::array: return list('[', ']');
+    case Json::Kind::object: return list('{', '}');
+  }
+  return {};
+}
+
+std::string shown(std::string_view text) {
+  const auto document = JsonDocument::parse(text);
+  return document ? shown(document->root()) : "?";
+}
+
+}  // namespace
+
+TEST_CASE("JSON is read as RFC 8259 has it") {
+  CHECK(shown(" { \"b\" : [ 1 , -2,true,\tfalse,null , \"\" ] ,\n\"a\":{} }\r\n") == "{a:{},b:[1,-2,true,false,null,'']}");
+  CHECK(shown("18446744073709551615") == "18446744073709551615");
+  CHECK(shown("-9223372036854775808") == "-9223372036854775808");
+  for (const char* number : {"18446744073709551616", "-9223372036854775809", "1.5", "1e3", "0E+1", "-0.0e-0"}) CHECK(shown(number) == "real");
+  CHECK(shown(R"("a\"\\\/\b\f\n\r\t\u00e9\u20AC\ud83d\ude00 é")") == "'a\"\\/\b\f\n\r\té€😀 é'");
+  CHECK(shown(R"({"k":1,"l":2,"k":3})") == "{k:3,l:2}");
+}
+
+TEST_CASE("what is no JSON is refused as a whole") {
+  for (const char* text : {"", " ", "{", "[1,", "[1,]", "[1 2]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "tru", "nul", "01", "-", "1.", ".5", "1e",
+                           "+1", "\"", "\"\\x\"", "\"\\u12g4\"", "\"\\u+123\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"a\nb\"", "1 1", "[] x",
+                           "\"\x80\"", "\"\xc0\xaf\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xe2\x82\"", "\"\xc3", "\"\\", "'a'", "NaN"}) {
+    INFO(text);
+    CHECK(shown(text) == "?");
+  }
+  CHECK(shown(std::string_view("1\0", 2)) == "?");
+  CHECK(shown(std::string(64, '[') + std::string(64, ']')) != "?");
+  CHECK(shown(std::string(65, '[') + std::string(65, ']')) == "?");
 }
