@@ -1,5 +1,4 @@
-// update and events.
-#include <poll.h>
+// update.
 #include <unistd.h>
 
 #include "base/sys.h"
@@ -7,11 +6,9 @@
 #include "runtime/linux/systemd.h"
 #include "runtime/linux/device_bpf.h"
 #include "runtime/linux/text.h"
-#include "runtime/oci/print.h"
 #include "runtime/oci/state.h"
 #include "runtime/oci/verbs.h"
 #include "runtime/spec/json.h"
-#include "runtime/spec/json_writer.h"
 
 namespace runtime::oci {
 
@@ -146,97 +143,6 @@ Result<int> verb_update(const Global& global, const Arguments& arguments) {
     TRY(attach_device_program(folder.borrow(), effective_device_rules(resources.devices)));
   }
   return 0;
-}
-
-namespace {
-
-std::optional<std::uint64_t> number_in(const std::vector<std::string>& paths, const char* file) {
-  for (const auto& path : paths)
-    if (const auto text = sys::read_file(path + "/" + file))
-      if (!text->empty() && text->front() >= '0' && text->front() <= '9') return std::strtoull(text->c_str(), nullptr, 10);
-  return std::nullopt;
-}
-
-/// The value behind `key` in a "key value" file of any of the folders.
-std::optional<std::uint64_t> keyed(const std::vector<std::string>& paths, const char* file, std::string_view key) {
-  std::optional<std::uint64_t> out;
-  for (const auto& path : paths)
-    if (const auto text = sys::read_file(path + "/" + file))
-      for_each_word(*text, '\n', [&](std::string_view line) {
-        if (nth_word(line, 0) == key && !out) out = std::strtoull(std::string(nth_word(line, 1)).c_str(), nullptr, 10);
-      });
-  return out;
-}
-
-std::optional<std::uint64_t> either(std::optional<std::uint64_t> first, std::optional<std::uint64_t> second) {
-  return first ? first : second;
-}
-
-/// runc's event format, the numbers containerd and people read.
-std::string stats_line(const ContainerRecord& record) {
-  const auto& paths = record.cgroup_paths;
-  spec::JsonWriter out;
-  out.object("", [&] {
-    out.text("type", "stats").text("id", record.id);
-    out.object("data", [&] {
-      out.object("cpu", [&] {
-        out.object("usage", [&] {
-          auto total = number_in(paths, "cpuacct.usage");
-          if (const auto micro = keyed(paths, "cpu.stat", "usage_usec"); !total && micro) total = *micro * 1000;
-          out.member("total", total);
-        });
-        out.object("throttling", [&] {
-          out.member("periods", keyed(paths, "cpu.stat", "nr_periods"));
-          out.member("throttledPeriods", keyed(paths, "cpu.stat", "nr_throttled"));
-        });
-      });
-      out.object("memory", [&] {
-        out.member("cache", either(keyed(paths, "memory.stat", "cache"), keyed(paths, "memory.stat", "file")));
-        out.object("usage", [&] {
-          out.member("limit", either(number_in(paths, "memory.limit_in_bytes"), number_in(paths, "memory.max")));
-          out.member("usage", either(number_in(paths, "memory.usage_in_bytes"), number_in(paths, "memory.current")));
-          out.member("max", either(number_in(paths, "memory.max_usage_in_bytes"), number_in(paths, "memory.peak")));
-          out.member("failcnt", number_in(paths, "memory.failcnt"));
-        });
-      });
-      out.object("pids", [&] {
-        out.member("current", number_in(paths, "pids.current")).member("limit", number_in(paths, "pids.max"));
-      });
-    });
-  });
-  return out.take() + "\n";
-}
-
-/// "5s", "500ms", "1m"; plain numbers are seconds.
-Result<int> interval_ms(const std::string& text) {
-  if (text.empty()) return 5000;
-  char* end = nullptr;
-  const double number = std::strtod(text.c_str(), &end);
-  const std::string_view unit = end;
-  const double factor = unit.empty() || unit == "s" ? 1000 : unit == "ms" ? 1 : unit == "m" ? 60000 : 0;
-  if (factor == 0 || number <= 0 || number * factor > 1e9)
-    return base::make_error(ErrorKind::invalid, "--interval: '" + text + "' is not a duration");
-  return static_cast<int>(number * factor);
-}
-
-}  // namespace
-
-Result<int> verb_events(const Global& global, const Arguments& arguments) {
-  ASSIGN_OR_RETURN(const auto dir, StateDir::open(global.root, arguments.positional.front()));
-  ASSIGN_OR_RETURN(const auto record, dir.load());
-  ASSIGN_OR_RETURN(const int pause_ms, interval_ms(arguments.value("interval")));
-  if (current_status(dir, record) == Status::stopped)
-    return base::make_error(ErrorKind::invalid, "container \"" + record.id + "\" is not running");
-  TRY(print(stats_line(record)));
-  if (arguments.has("stats")) return 0;
-  ASSIGN_OR_RETURN(const auto init, sys::pidfd_open(record.pid));
-  while (true) {
-    pollfd wait{.fd = init.number(), .events = POLLIN, .revents = 0};
-    const int ended = ::poll(&wait, 1, pause_ms);
-    if (ended > 0) return 0;
-    if (ended < 0 && errno != EINTR) return base::errno_error(errno, "poll");
-    TRY(print(stats_line(record)));
-  }
 }
 
 }  // namespace runtime::oci

@@ -134,6 +134,7 @@ int run(const Words& words) {
   else if (verb == "print") std::printf("%s\n", argument(1).c_str());
   else if (verb == "complain") std::fprintf(stderr, "%s\n", argument(1).c_str());
   else if (verb == "hold") hold();
+  else if (verb == "eat") std::printf("ate %zu\n", std::string(static_cast<std::size_t>(std::atoi(argument(1).c_str())) << 20, 'x').size());
   else if (verb == "notify") std::printf("notify %s\n", notify(argument(1)).c_str());
   else if (verb == "udp-echo") echo_datagrams(static_cast<std::uint16_t>(std::atoi(argument(1).c_str())));
   else if (verb == "ignore") ::signal(signal_named(argument(1)), SIG_IGN);
