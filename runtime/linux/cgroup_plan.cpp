@@ -266,9 +266,9 @@ void plan_block_io(Planner& out, const spec::BlockIo& block) {
 }
 
 void plan_rest(Planner& out, const spec::Resources& resources) {
-  if (resources.pids_limit && *resources.pids_limit != 0)
+  if (resources.pids_limit)
     if (const Hierarchy* home = out.home("pids", "pids"))
-      out.write(home, "pids.max", *resources.pids_limit < 0 ? "max" : std::to_string(*resources.pids_limit));
+      out.write(home, "pids.max", *resources.pids_limit < 0 ? "max" : std::to_string(least_pids(*resources.pids_limit)));
   for (const auto& limit : resources.hugepage_limits)
     if (const Hierarchy* home = out.home("hugetlb", "hugepageLimits")) {
       const std::string start = "hugetlb." + limit.page_size;
@@ -295,7 +295,7 @@ void plan_rest(Planner& out, const spec::Resources& resources) {
 void plan_unified(Planner& out, const std::map<std::string, std::string>& settings) {
   if (settings.empty()) return;
   const Hierarchy* home = out.host().unified();
-  if (!home) return out.fail(base::ErrorKind::unsupported, "unified: no cgroup v2 hierarchy is mounted here");
+  if (!home) return out.fail(base::ErrorKind::unsupported, "unified: invalid configuration: no cgroup v2 hierarchy is mounted here");
   for (const auto& [file, value] : settings) {
     if (file.find('/') != std::string::npos) return out.fail(base::ErrorKind::invalid, "unified: '" + file + "' holds a '/'");
     out.write(home, file, value);

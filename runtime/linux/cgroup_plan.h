@@ -56,6 +56,9 @@ base::Result<CgroupPlan> plan_cgroup(const CgroupHost& host, const std::string& 
 /// cgroup v2 cpu.weight for v1 cpu.shares (config-linux.md, "CPU").
 std::uint64_t cpu_weight_from_shares(std::uint64_t shares);
 
+/// What pids.limit 0 means: since runtime-spec 1.3 a limit like any other (in 1.2 "none"), and 1 because systemd takes no 0.
+constexpr std::int64_t least_pids(std::int64_t limit) { return limit == 0 ? 1 : limit; }
+
 /// Device rules in the order the v1 controller must get them, defaults of every container included.
 /// Rules before the last "all devices" rule are dropped: it overrides them.
 struct DeviceRules {

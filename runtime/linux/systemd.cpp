@@ -53,7 +53,7 @@ std::vector<UnitProperty> unit_properties(const spec::Resources& resources, bool
       number("CPUQuotaPerSecUSec", each_second == infinity ? infinity : (each_second + 9999) / 10000 * 10000);
     }
   }
-  if (resources.pids_limit && *resources.pids_limit != 0) limit("TasksMax", *resources.pids_limit);
+  if (resources.pids_limit) limit("TasksMax", least_pids(*resources.pids_limit));
   return out;
 }
 

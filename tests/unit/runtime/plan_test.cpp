@@ -128,6 +128,13 @@ TEST_CASE("limits are written in v1's and in v2's words") {
         "io.bfq.weight|io.weight = 100|910\nio.max = 8:16 rbps=77\npids.max = max\n");
 }
 
+TEST_CASE("a limit of no processes is the smallest one that is taken") {
+  spec::Resources resources;
+  resources.pids_limit = 0;
+  CHECK(writes(v2_host(), resources) == "pids.max = 1\n");
+  CHECK(writes(parse_cgroup_mounts(hybrid), resources) == "pids.max = 1\n");
+}
+
 TEST_CASE("unlimited and unset limits are told apart") {
   spec::Resources resources;
   resources.memory = spec::Memory{.limit = -1, .swap = -1};
