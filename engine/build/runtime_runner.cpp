@@ -85,7 +85,7 @@ class RuntimeRunner final : public StepRunner {
     base::SpawnOptions options;
     options.program = program;
     options.arguments = {"compose-runtime", "--root", step_runtime_root().string(), "--log", log.string(), "--log-format", "text",
-                         "run", "--bundle", bundle.string(), "--rootfs-fd", std::to_string(root_fd), id};
+                         "--command-codes", "run", "--bundle", bundle.string(), "--rootfs-fd", std::to_string(root_fd), id};
     options.fds = {{out.second.borrow(), 1}, {out.second.borrow(), 2}, {step.root, root_fd}};
     for (std::size_t i = 0; i < step.fds.size(); ++i)
       options.fds.emplace_back(step.fds[i], RunStep::first_fd + static_cast<int>(i));

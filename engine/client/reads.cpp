@@ -146,7 +146,8 @@ Result<ExecCommand> exec_command(const std::string& name_or_id, const ExecOption
   ASSIGN_OR_RETURN(command.process, base::sys::memfd_create("process.json", 0));
   TRY(base::sys::write_all(command.process.borrow(), json));
   const std::string root_dir = paths::runtime_root().string();
-  command.arguments = {"compose-runtime", "--root", root_dir, "exec", "--process", "/proc/self/fd/" + std::to_string(command.process_number)};
+  command.arguments = {"compose-runtime", "--root", root_dir, "--command-codes", "exec", "--process",
+                       "/proc/self/fd/" + std::to_string(command.process_number)};
   if (options.detach) command.arguments.emplace_back("--detach");
   command.arguments.push_back(info.id);
   return command;

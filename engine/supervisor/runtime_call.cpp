@@ -44,7 +44,7 @@ bool Runtime::knows(const std::string& id) const { return ::access((root_ + "/" 
 base::Result<> Runtime::run(const RuntimeCall& call) const {
   base::SpawnOptions options;
   options.program = program_;
-  options.arguments = {"compose-runtime", "--root", root_};
+  options.arguments = {"compose-runtime", "--root", root_, "--command-codes"};
   // Its words are taken from memory: what failed may be that no file can be written.
   base::UniqueFd words;
   std::string words_path;

@@ -26,27 +26,38 @@ constexpr Flag global_flags[] = {
     {0, "systemd-cgroup", "", "let systemd make the cgroup: cgroupsPath is SLICE:PREFIX:NAME"},
     {0, "cgroup-manager", "NAME", "cgroupfs, systemd (as --systemd-cgroup), or disabled: no cgroups and no limits"},
     {0, "rootless", "BOOL", "accepted: found out by itself"},
+    {0, "command-codes", "", "exit as a shell does when the program is not found (127) or not executable (126)"},
     {'v', "version", "", "print the version"},
     {'h', "help", "", "print this"},
 };
 
+/// The last line is crun's: what this program has, for scripts that ask before they use it.
 constexpr std::string_view version_text =
-    "compose-runtime version 0.1.0\nspec: 1.2.1\n";
+    "compose-runtime version 0.1.0\nspec: 1.2.1\n+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF\n";
+
+/// The name we were called by, as usage texts have it: somebody may have installed this program as `crun` or `runc`.
+std::string program_name = "compose-runtime";
+
+/// Layout of runc's help, with crun's line of usage below.
+std::string usage_head(const std::string& name, std::string_view help, std::string_view words) {
+  return "NAME:\n   " + name + " - " + std::string(help) + "\n\nUsage: " + program_name + " [OPTION...] " + std::string(words) + "\n";
+}
 
 std::string usage() {
-  std::string out = "Usage: compose-runtime [FLAGS] VERB [FLAGS] …\n\nAn OCI runtime: starts containers from bundles.\n\nVerbs:\n";
+  std::string out = usage_head(program_name, "Open Container Initiative runtime: starts containers from bundles", "COMMAND [OPTION...]") +
+                    "\nVerbs:\n";
   for (const Verb& verb : verbs()) {
     std::string line = "  " + std::string(verb.name);
     line.resize(14, ' ');
     out += line + std::string(verb.help) + "\n";
   }
   return out + "\nFlags:\n" + help_of(global_flags) +
-         "\nExit status: 0 done · 1 error · run and exec: the program's code, 128 + signal, 127 not found, 126 not executable; exec: 255 error\n";
+         "\nExit status: 0 done · 1 error · run and exec: the program's code, 128 + signal; exec: 255 error\n";
 }
 
 std::string usage_of(const Verb& verb) {
-  std::string out = "Usage: compose-runtime " + std::string(verb.name) + " " + std::string(verb.usage) + "\n\n" +
-                    std::string(verb.help) + "\n";
+  const std::string name(verb.name);
+  std::string out = usage_head(program_name + " " + name, verb.help, name + " " + std::string(verb.usage));
   if (!verb.flags.empty()) out += "\n" + help_of(verb.flags);
   return out;
 }
@@ -80,8 +91,11 @@ base::Result<Global> read_global(const Arguments& arguments) {
   return global;
 }
 
-/// Exit codes of failures of our own are runc's: exec keeps clear of the program's.
-int default_code(std::string_view verb) { return verb == "exec" ? 255 : 1; }
+/// Exit codes of failures of our own.
+struct ErrorCodes {
+  int any = 1;                ///< runc's: exec keeps clear of the program's
+  bool by_command = false;    ///< 127 and 126 where they fit: --command-codes
+};
 
 base::Result<int> run_verb(const Verb& verb, const Global& global, std::span<const std::string> words) {
   const bool help_first = !words.empty() && (words.front() == "--help" || words.front() == "-h");
@@ -91,11 +105,11 @@ base::Result<int> run_verb(const Verb& verb, const Global& global, std::span<con
   }
   ASSIGN_OR_RETURN(const auto arguments, parse_arguments(words, verb.flags, verb.stop_at_positional));
   if (arguments.positional.size() < verb.positional_min || arguments.positional.size() > verb.positional_max)
-    return invalid("usage: compose-runtime " + std::string(verb.name) + " " + std::string(verb.usage));
+    return invalid("usage: " + program_name + " [OPTION...] " + std::string(verb.name) + " " + std::string(verb.usage));
   return verb.run(global, arguments);
 }
 
-base::Result<int> dispatch(std::span<const std::string> words, int& error_code) {
+base::Result<int> dispatch(std::span<const std::string> words, ErrorCodes& codes) {
   ASSIGN_OR_RETURN(auto arguments, parse_arguments(words, global_flags, true));
   if (arguments.has("version")) {
     TRY(print(version_text));
@@ -110,8 +124,11 @@ base::Result<int> dispatch(std::span<const std::string> words, int& error_code) 
   const std::string name = arguments.positional.front();
   const auto all = verbs();
   const auto verb = std::ranges::find(all, name, &Verb::name);
-  if (verb == all.end()) return invalid("unknown verb '" + name + "'");
-  error_code = default_code(name);
+  if (verb == all.end()) {
+    const bool asks = arguments.positional.size() > 1 && (arguments.positional[1] == "-h" || arguments.positional[1] == "--help");
+    return invalid(asks ? "No help topic for '" + name + "'" : "unknown verb '" + name + "'");
+  }
+  codes = {.any = name == "exec" ? 255 : 1, .by_command = arguments.has("command-codes")};
   ASSIGN_OR_RETURN(const Global global, read_global(arguments));
   return run_verb(*verb, global, std::span(arguments.positional).subspan(1));
 }
@@ -123,16 +140,17 @@ int main(int argc, char** argv) {
   runtime::oci::ensure_standard_streams();
   runtime::remember_command_line(argc, argv);
   const std::vector<std::string> words(argv + 1, argv + argc);
-  int error_code = 1;
+  if (argc > 0 && *argv[0]) program_name = std::string_view(argv[0]).substr(std::string_view(argv[0]).rfind('/') + 1);
+  ErrorCodes codes;
   auto done = runtime::protect_own_file(argv);
   if (!done) {
     runtime::oci::report_error(done.error());
-    return error_code;
+    return codes.any;
   }
-  auto code = dispatch(words, error_code);
+  auto code = dispatch(words, codes);
   if (code) return *code;
   base::Error error = std::move(code).error();
-  const int number = runtime::take_exit_code(error, error_code);
+  const int number = runtime::take_exit_code(error, codes.any);
   runtime::oci::report_error(error);
-  return number;
+  return codes.by_command ? number : codes.any;
 }

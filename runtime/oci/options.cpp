@@ -7,9 +7,10 @@ namespace runtime::oci {
 using base::Result;
 
 bool Arguments::has(std::string_view name) const {
-  return std::ranges::any_of(given_, [&](const auto& item) {
-    return item.first == name && item.second != "false";
-  });
+  bool on = false;  // the last one wins, as with values
+  for (const auto& [key, text] : given_)
+    if (key == name) on = text != "false";
+  return on;
 }
 
 std::string Arguments::value(std::string_view name) const {

@@ -104,17 +104,18 @@ def peak_kib(command, folder):
 def main():
     ours = os.path.join(os.path.abspath(sys.argv[1]), "compose-runtime")
     runs = int(sys.argv[2]) if len(sys.argv) > 2 else 50
-    with tempfile.TemporaryDirectory(prefix="bench-runtime-") as folder:
-        runtimes = {"compose-runtime": [ours, "--root", folder + "/state-ours"]}
+    # The state folders on tmpfs, as /run is.
+    with tempfile.TemporaryDirectory(prefix="bench-runtime-") as folder, tempfile.TemporaryDirectory(dir="/dev/shm") as states:
+        runtimes = {"compose-runtime": [ours, "--root", states + "/ours"]}
         for name in ("crun", "runc"):
             if shutil.which(name):
-                runtimes[name] = [name, "--root", folder + "/state-" + name]
+                runtimes[name] = [name, "--root", states + "/" + name]
         results = {}
         make_bundle(folder, ours, ["/true"])
         here = os.path.dirname(os.path.abspath(__file__))
         floor = compiled(ours, "floor", os.path.join(here, "runtime_floor.c"))
         measure(runtimes["compose-runtime"] + ["run", "--bundle", folder, "{}"], 1)
-        full = full_floor(floor, folder, folder + "/state-ours")
+        full = full_floor(floor, folder, states + "/ours")
         for _ in range(5):
             results.setdefault(("run", "floor"), []).append(measure([floor, os.path.join(folder, "rootfs"), "/true"], runs))
             results.setdefault(("run", "floor with cgroups and filter"), []).append(measure(full, runs))

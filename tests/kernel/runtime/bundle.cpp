@@ -85,7 +85,7 @@ Outcome Bundle::runtime(const std::vector<std::string>& words, const std::vector
   options.program = before.empty() ? std::filesystem::path(BIN_DIR) / program : std::filesystem::path(before.front());
   options.arguments = before;
   options.arguments.emplace_back(before.empty() ? "compose-runtime" : program);
-  options.arguments.insert(options.arguments.end(), {"--root", state().string()});
+  options.arguments.insert(options.arguments.end(), {"--root", state().string(), "--command-codes"});
   options.arguments.insert(options.arguments.end(), words.begin(), words.end());
   options.fds = {{out->borrow(), 1}, {err->borrow(), 2}};
   options.fds.insert(options.fds.end(), fds.begin(), fds.end());

@@ -1,12 +1,17 @@
 // Known ways out of a container runtime, each tried. The container's side is a script of the probe or a prepared file tree.
 #include <fcntl.h>
+#include <linux/seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <sstream>
 #include <thread>
 
+#include "base/process.h"
 #include "base/sys.h"
 #include "tests/kernel/runtime/bundle.h"
 
@@ -118,13 +123,101 @@ TEST_CASE("a procfs of the container's own making is not written to by exec", "[
   CHECK(*base::sys::read_file(bundle.root() / "proc/self/oom_score_adj") == "7\n");
 }
 
-TEST_CASE("a joined pid namespace does not let its processes look into a starting container", "[ns]") {
+namespace {
+
+/// A process held between dropping its rights and execve(2), by a filter that asks us about umask(2).
+struct Held {
+  base::UniqueFd listener;
+  seccomp_notif asked{};
+
+  /// Waits for the next one; without a listener when none comes.
+  static Held take(base::Fd agent) {
+    Held out;
+    const base::UniqueFd connection(::accept4(agent.number(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!connection.valid()) return out;
+    auto message = base::sys::recv_fds(connection.borrow());
+    if (message && message->fds.size() == 1 && ::ioctl(message->fds[0].number(), SECCOMP_IOCTL_NOTIF_RECV, &out.asked) == 0)
+      out.listener = std::move(message->fds[0]);
+    return out;
+  }
+  [[nodiscard]] bool go_on() const {
+    seccomp_notif_resp answer{.id = asked.id, .val = 0, .error = 0, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+    return ::ioctl(listener.number(), SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0;
+  }
+};
+
+/// The last word of a line of /proc/PID/status: the pid in the innermost pid namespace.
+std::string innermost_pid(std::uint32_t pid) {
+  const auto status = base::sys::read_file("/proc/" + std::to_string(pid) + "/status");
+  if (!status) return {};
+  std::istringstream lines(*status);
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with("NSpid:")) return line.substr(line.find_last_of("\t ") + 1);
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("the container's root can't look into an exec that is not its program yet", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  const std::string path = bundle.folder() / "agent.sock";
+  const auto agent = base::sys::listen_unix(path);
+  REQUIRE(agent);
+  const timeval patience{.tv_sec = 10, .tv_usec = 0};
+  REQUIRE(::setsockopt(agent->number(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
+  runtime::spec::Seccomp profile;
+  profile.default_action = "SCMP_ACT_ALLOW";
+  profile.listener_path = path;
+  profile.syscalls.push_back({.names = {"umask"}, .action = "SCMP_ACT_NOTIFY", .errno_ret = {}, .args = {}});
+  bundle.config.linux_.seccomp = profile;
+  bundle.probe({"hold"});
+  Held init_held;
+  std::thread let_init([&] {
+    init_held = Held::take(agent->borrow());
+    (void)init_held.go_on();
+  });
+  const auto started = bundle.start();
+  let_init.join();
+  INFO(started.err);
+  REQUIRE(started.code == 0);
+  base::SpawnOptions options;
+  options.program = std::filesystem::path(BIN_DIR) / "compose-runtime";
+  const auto spawn = [&](std::vector<std::string> command, base::Fd out) {
+    options.arguments = {"compose-runtime", "--root", bundle.state(), "exec", bundle.id(), "/bin/probe"};
+    options.arguments.insert(options.arguments.end(), command.begin(), command.end());
+    options.fds = {{out, 1}};
+    return base::ChildProcess::spawn(options);
+  };
+  const auto out_file = bundle.folder() / "looked";
+  const auto out = base::sys::open(out_file, O_WRONLY | O_CREAT, 0666);
+  REQUIRE(out);
+  auto exec = spawn({"exit", "5"}, out->borrow());
+  REQUIRE(exec);
+  const Held held = Held::take(agent->borrow());
+  REQUIRE(held.listener.valid());
+  const std::string proc = "/proc/" + innermost_pid(held.asked.pid);
+  REQUIRE(proc.size() > 6);
+  // It has the user and the capabilities of its neighbour by now: only that it is not dumpable keeps that one out (CVE-2016-9962).
+  auto look = spawn({"do", "write", proc + "/fd/1", "x", ",", "write", proc + "/mem", "x", ",", "file", "/proc/1/fd/0"}, out->borrow());
+  REQUIRE(look);
+  const Held looking = Held::take(agent->borrow());
+  REQUIRE(looking.go_on());
+  CHECK(look->wait(std::chrono::seconds(10))->code == 0);
+  const std::string looked = *base::sys::read_file(out_file);
+  INFO(looked);
+  CHECK(looked.find("-> /dev/null") != std::string::npos);  // a program that runs may be looked at
+  CHECK(looked.find("write " + proc + "/fd/1 EACCES") != std::string::npos);
+  CHECK(looked.find("write " + proc + "/mem EACCES") != std::string::npos);
+  CHECK(held.go_on());
+  CHECK(exec->wait(std::chrono::seconds(10))->code == 5);
+}
+
+TEST_CASE("a program that runs may be looked at again", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;
   bundle.probe({"hold"});
   REQUIRE(bundle.start().code == 0);
-  // While exec sets up it is not dumpable: its exe and descriptors are closed to the container's root (CVE-2016-9962). The probe
-  // itself is dumpable again after its execve, which shows that the state was reset at the right time.
   const auto seen = bundle.exec({}, {"/bin/probe", "report"});
   CHECK(seen.one("dumpable") == "1");
   CHECK(seen.one("fds") == "0 1 2");

@@ -8,6 +8,7 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 
+#include "base/process.h"
 #include "base/sys.h"
 #include "tests/kernel/runtime/bundle.h"
 
@@ -119,6 +120,39 @@ TEST_CASE("exec takes user, directory, variables and capabilities from its flags
   CHECK(bundle.exec({}, {"nosuch"}).code == 127);
   CHECK(bundle.exec({}, {"/etc/passwd"}).code == 126);
   CHECK(bundle.exec({"--cwd", "relative"}, {"/bin/probe"}).code == 255);
+  // Without --command-codes as under runc: no code that could be the program's.
+  CHECK(bundle.runtime({"--command-codes=false", "exec", bundle.id(), "nosuch"}).code == 255);
+}
+
+TEST_CASE("events tells numbers, and when the kernel killed for want of memory", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.linux_.resources->memory = runtime::spec::Memory{.limit = 32 << 20};
+  bundle.probe({"hold"});
+  const auto started = bundle.start();
+  if (started.err.find("linux.resources.memory") != std::string::npos) SKIP_TEST("no memory controller here");
+  REQUIRE(started.code == 0);
+  const auto stats = bundle.runtime({"events", "--stats", bundle.id()});
+  CHECK(stats.out.find("\"type\":\"stats\"") != std::string::npos);
+  CHECK(stats.out.find("\"limit\":33554432") != std::string::npos);
+
+  const auto file = bundle.folder() / "events";
+  const auto out = base::sys::open(file, O_WRONLY | O_CREAT, 0666);
+  REQUIRE(out);
+  base::SpawnOptions options;
+  options.program = std::filesystem::path(BIN_DIR) / "compose-runtime";
+  options.arguments = {"compose-runtime", "--root", bundle.state(), "events", bundle.id()};
+  options.fds = {{out->borrow(), 1}};
+  auto events = base::ChildProcess::spawn(options);
+  REQUIRE(events);
+  const auto told = [&](const std::string& what) {
+    return support::eventually([&] { return base::sys::read_file(file)->find(what) != std::string::npos; });
+  };
+  REQUIRE(told("\"type\":\"stats\""));
+  CHECK(bundle.exec({}, {"/bin/probe", "eat", "512"}).code == 137);
+  CHECK(told("{\"type\":\"oom\",\"id\":\"" + bundle.id() + "\"}\n"));
+  CHECK(bundle.runtime({"delete", "--force", bundle.id()}).code == 0);
+  CHECK(events->wait(std::chrono::seconds(10))->code == 0);
 }
 
 TEST_CASE("a detached exec is our child and reports its pid", "[ns]") {
