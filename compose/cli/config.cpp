@@ -188,7 +188,10 @@ Result<int> run_config(const Parsed& parsed) {
   files.resolve_paths = !parsed.on("no-path-resolution");
   files.check_consistency = !parsed.on("no-consistency");
   // Lists do not need what is in env files; hashes are over the file as written, as Docker Compose's.
-  files.resolve_environment = !parsed.on("no-env-resolution") && (list == List::none || list == List::environment);
+  files.resolve_environment = list == List::none || list == List::environment;
+  // Docker Compose 2.40.3 resolves before it looks at this flag.
+  if (parsed.on("no-env-resolution") && files.resolve_environment && files.interpolate)
+    warn("--no-env-resolution changes nothing, as in Docker Compose: --no-interpolate prints env_file as it is written");
   if (list == List::variables) return run_variables(files, format);
   if (!files.interpolate && (list == List::none || list == List::services)) return run_raw(files, parsed, format == "json", list);
   ASSIGN_OR_RETURN(auto whole, load_files(files));

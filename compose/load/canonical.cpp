@@ -162,7 +162,8 @@ class Canonical {
         expanded.push_back(item);
         continue;
       }
-      const ShortPorts parsed = parse_ports(scalar_text(item));
+      const bool enough = ports_ > context_.limits.range_ports_max;
+      const ShortPorts parsed = enough ? ShortPorts{} : parse_ports(scalar_text(item));
       ports_ += parsed.ports.size();
       if (!parsed.error.empty() || ports_ > context_.limits.range_ports_max) {
         // With variables in place the list stays as it is written, as a whole.

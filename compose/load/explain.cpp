@@ -1,11 +1,14 @@
 #include "compose/load/explain.h"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
+#include <set>
 
 #include "compose/load/dotenv.h"
 #include "compose/load/merge.h"
 #include "compose/load/parse.h"
+#include "compose/load/paths.h"
 #include "compose/load/template.h"
 
 namespace compose::load {
@@ -18,6 +21,13 @@ std::vector<model::PathStep> steps_of(std::string_view path) {
 }
 
 const Node* step_into(const Node& node, const model::PathStep& step) {
+  if (!step.index && node.is_sequence()) {
+    // "ports.0" means "ports[0]".
+    std::size_t index = 0;
+    const auto [end, failed] = std::from_chars(step.name.data(), step.name.data() + step.name.size(), index);
+    const bool number = failed == std::errc() && end == step.name.data() + step.name.size();
+    return number && index < node.items.size() ? &node.items[index] : nullptr;
+  }
   if (!step.index) return node.find(step.name);
   return node.is_sequence() && *step.index < node.items.size() ? &node.items[*step.index] : nullptr;
 }
@@ -76,6 +86,105 @@ class Written {
   std::map<std::uint32_t, std::vector<Node>> parsed_;
 };
 
+struct Setting {
+  std::string value, place;
+};
+
+/// What the env files of `include` set, for each included file. Files and folders are found as include.cpp finds them.
+class Included {
+ public:
+  Included(const ExplainInput& input, Written& written, const model::Sources& sources) : input_(input) {
+    for (const auto& file : sources.files) paths_.push_back(absolute_path(input.line.current_dir, file.path));
+    const auto& options = *input.found.options;
+    for (const std::string& file : options.files)
+      if (const auto number = number_of(file)) visit(written, *number, options.working_dir, {});
+  }
+
+  /// What `name` is in an included file; nothing where the shell or the project's env files say it, which win.
+  [[nodiscard]] const Setting* find(std::uint32_t file, const std::string& name) const {
+    const auto known = settings_.find(file);
+    if (known == settings_.end()) return nullptr;
+    const auto found = known->second.find(name);
+    return found == known->second.end() ? nullptr : &found->second;
+  }
+  [[nodiscard]] std::vector<Setting> all(const std::string& name) const {
+    std::vector<Setting> out;
+    for (const auto& [file, settings] : settings_) {
+      const auto found = settings.find(name);
+      if (found == settings.end()) continue;
+      if (std::none_of(out.begin(), out.end(), [&](const Setting& s) { return s.place == found->second.place; })) out.push_back(found->second);
+    }
+    return out;
+  }
+
+ private:
+  using Settings = std::map<std::string, Setting>;
+
+  [[nodiscard]] std::optional<std::uint32_t> number_of(const std::string& path) const {
+    const auto found = std::find(paths_.begin(), paths_.end(), path);
+    return found == paths_.end() ? std::nullopt : std::optional(static_cast<std::uint32_t>(found - paths_.begin()));
+  }
+
+  [[nodiscard]] std::optional<std::string> look_up(const Settings& known, std::string_view name) const {
+    const auto& environment = input_.found.options->environment;
+    if (const auto found = environment.find(std::string(name)); found != environment.end()) return found->second;
+    const auto found = known.find(std::string(name));
+    return found == known.end() ? std::nullopt : std::optional(found->second.value);
+  }
+
+  std::vector<std::string> texts(const Node* node, const Settings& known) const {
+    std::vector<std::string> out;
+    const Lookup lookup = [&](std::string_view name) { return look_up(known, name); };
+    if (node == nullptr) return out;
+    if (node->is_string()) out.push_back(substitute(node->text, lookup).text);
+    for (const Node& item : node->items)
+      if (item.is_string()) out.push_back(substitute(item.text, lookup).text);
+    return out;
+  }
+
+  void visit(Written& written, std::uint32_t file, const std::string& directory, const Settings& outer) {
+    if (!visited_.insert(file).second) return;
+    settings_[file] = outer;
+    const std::vector<Node> documents = written.documents(file);
+    for (const Node& document : documents)
+      if (const Node* includes = document.find("include"))
+        for (const Node& item : includes->items) include(written, item, directory, outer);
+  }
+
+  void include(Written& written, const Node& item, const std::string& directory, Settings settings) {
+    const auto paths = texts(item.is_string() ? &item : item.find("path"), settings);
+    if (paths.empty()) return;
+    const auto given = texts(item.find("project_directory"), settings);
+    const std::string inner = given.empty() ? parent_of(absolute_path(directory, paths.front())) : absolute_path(directory, given.front());
+    auto env_files = texts(item.find("env_file"), settings);
+    for (std::string& name : env_files) name = absolute_path(directory, name);
+    if (env_files.empty()) env_files.push_back(absolute_path(inner, ".env"));
+    Settings read;
+    for (const std::string& name : env_files) add(name, settings, read);
+    settings.merge(read);  // what is outside wins
+    for (const std::string& path : paths)
+      if (const auto number = number_of(absolute_path(directory, path))) visit(written, *number, inner, settings);
+  }
+
+  void add(const std::string& path, const Settings& outer, Settings& read) const {
+    const auto text = input_.files.read(path);
+    if (!text) return;
+    model::StringMap earlier;
+    for (const auto& [name, setting] : read) earlier[name] = setting.value;
+    const DotEnv parsed = parse_dotenv(*text, [&](std::string_view name) { return look_up(outer, name); }, earlier);
+    for (std::size_t i = 0; i < parsed.variables.size(); ++i) {
+      const auto& [name, value] = parsed.variables[i];
+      if (input_.found.options->environment.contains(name)) continue;
+      read[name] = {value, shown_path(path, input_.line.current_dir) + ":" + std::to_string(parsed.lines[i])};
+    }
+  }
+
+  const ExplainInput& input_;
+  std::vector<std::string> paths_;
+  std::set<std::uint32_t> visited_;
+  std::map<std::uint32_t, Settings> settings_;
+};
+
 /// Where variables are set.
 class Variables {
  public:
@@ -111,8 +220,10 @@ class Variables {
     return found == all.end() ? nullptr : &found->second;
   }
   /// "TAG = 1.2 from .env:3", or that it is not set and what takes its place.
-  [[nodiscard]] std::string sentence(const Variable& variable) const {
+  [[nodiscard]] std::string sentence(const Variable& variable, const Setting* included) const {
     const std::string* set = value(variable.name);
+    if (set == nullptr && included != nullptr)
+      return variable.name + " = " + (included->value.empty() ? "\"\"" : one_line(included->value)) + " from " + included->place;
     if (set != nullptr) return variable.name + " = " + (set->empty() ? "\"\"" : one_line(*set)) + " from " + source(variable.name);
     std::string text = variable.name;
     text.append(" is not set");
@@ -128,7 +239,8 @@ class Variables {
 class ValueExplainer {
  public:
   ValueExplainer(const ExplainInput& input, const model::Project& project, model::Sources& sources)
-      : input_(input), project_(project), written_(*input.found.options, input.files, sources), variables_(input) {}
+      : input_(input), project_(project), written_(*input.found.options, input.files, sources), variables_(input),
+        included_(input, written_, sources) {}
 
   std::string run(const Node& node, const std::string& path, const Position& around) {
     leaves(node, path, around);
@@ -165,7 +277,7 @@ class ValueExplainer {
     const std::string text = raw->is_null() ? "" : raw->text;
     const bool same = text == scalar_text(node) || text.empty();
     note(written_.place(at) + (same ? "" : "  written as: " + one_line(text)));
-    for (const Variable& variable : variables_in(text)) note(variables_.sentence(variable));
+    for (const Variable& variable : variables_in(text)) note(variables_.sentence(variable, included_.find(at.file, variable.name)));
     if (inherited(path) && text.find('=') == std::string::npos && (text.empty() || path.ends_with("." + text))) inherited_value(path);
     also_at(path, at);
   }
@@ -232,6 +344,7 @@ class ValueExplainer {
   const model::Project& project_;
   Written written_;
   Variables variables_;
+  Included included_;
   std::string out_;
 };
 
@@ -274,21 +387,30 @@ Explanation explain_value(const ExplainInput& input, const std::string& path) {
 Explanation explain_variable(const ExplainInput& input, const std::string& name) {
   Explanation result;
   const Variables variables(input);
+  // Uses are looked for in every file the project is made of, also when the project itself is not valid.
+  LoadResult loaded = load(*input.found.options, input.files);
+  Written written(*input.found.options, input.files, loaded.sources);
+  const auto included = Included(input, written, loaded.sources).all(name);
   const std::string* value = variables.value(name);
-  std::string text = value == nullptr ? name + " is not set\n" : name + "=" + *value + "\n";
+  std::string text;
+  if (value != nullptr) text = name + "=" + *value + "\n";
+  else if (included.empty()) text = name + " is not set\n";
+  for (const Setting& setting : included) text += name + "=" + setting.value + "\n    set at " + setting.place + ", for the files included with it\n";
   const auto files = variables.in_files(name);
   if (variables.in_shell(name)) text += "    set in the environment of this process\n";
   for (std::size_t i = files.size(); i-- > 0;)
     text += "    set at " + files[i] + (i + 1 < files.size() || variables.in_shell(name) ? ", which does not count: what is above wins\n" : "\n");
-  // Uses are looked for in every file the project is made of, also when the project itself is not valid.
-  LoadResult loaded = load(*input.found.options, input.files);
-  Written written(*input.found.options, input.files, loaded.sources);
   std::string uses;
   const Path top;
   for (std::uint32_t file = 0; file < written.count(); ++file)
     for (const Node& document : written.documents(file)) collect_uses(document, name, top, written, uses);
   text += uses.empty() ? "    no Compose file mentions it\n" : "  used at\n" + uses;
-  if (value == nullptr && uses.empty()) {
+  if (name == "COMPOSE_PROJECT_NAME" && value == nullptr && loaded.project) {
+    result.text = name + "=" + loaded.project->name + "\n    the project's name: `config --explain name` tells where it is from\n" +
+                  (uses.empty() ? "" : "  used at\n" + uses);
+    return result;
+  }
+  if (value == nullptr && included.empty() && uses.empty()) {
     result.error = name + " is not set, and no Compose file mentions it";
     std::vector<std::string_view> known;
     for (const auto& [other, ignored] : input.found.options->environment) known.push_back(other);

@@ -37,7 +37,7 @@ class Extender {
  private:
   struct Reference {
     std::string service, file;
-    Position at;
+    Position at = {}, file_at = {};
   };
 
   static const Rule* file_rule_of_service() { return attribute(file_rule(), "services")->value; }
@@ -66,6 +66,7 @@ class Extender {
       const Path services(top, "services");
       const Path here(services, name);
       target.file = session_.local_path(*file, Path(here, "extends"), source_);
+      target.file_at = file->at;
       if (target.file.empty()) target.service.clear();
     }
     return target;
@@ -95,7 +96,7 @@ class Extender {
       const Node* base = services.find(target.service);
       return base->is_mapping() ? base : nullptr;
     }
-    Node* others = session_.services_of(target.file, target.at, source_);
+    Node* others = session_.services_of(target.file, target.file_at, source_);
     if (others == nullptr) return nullptr;
     if (others->find(target.service) == nullptr) {
       missing(target, name, *others, target.file);
@@ -124,6 +125,7 @@ Node* Session::services_of(const std::string& path, Position asked_at, const Mod
   const auto known = extended_files_.find(key);
   if (known != extended_files_.end()) return known->second.find("services");
   Node model = Node::make_mapping();
+  named_at_.emplace(path, asked_at);
   const std::size_t errors = context_.errors();
   for (Node& document : read_documents(path, source.environment)) {
     merge(context_, model, std::move(document), &file_rule(), Path());

@@ -22,7 +22,7 @@ void add_texts(const Node* node, std::vector<const Node*>& out) {
 }
 
 /// Variables of the include's env files under those already set.
-void add_env_files(Context& context, const std::vector<std::string>& files, model::StringMap& environment) {
+void add_env_files(Context& context, const std::vector<std::string>& files, Position at, model::StringMap& environment) {
   model::StringMap loaded;
   const Lookup lookup = [&](std::string_view name) -> std::optional<std::string> {
     const auto found = environment.find(std::string(name));
@@ -31,7 +31,7 @@ void add_env_files(Context& context, const std::vector<std::string>& files, mode
   for (const std::string& file : files) {
     const auto text = context.files.read(file);
     if (!text) {
-      context.plain_error(read_failure(text.error()));
+      context.error(at, std::string(), read_failure(text.error()));
       continue;
     }
     const DotEnv parsed = parse_dotenv(*text, lookup, loaded);
@@ -108,6 +108,7 @@ void Session::include_one(const Node& item, const Path& at, Node& document, cons
   for (const Node* path : include.paths) {
     inner.files.push_back(local_path(*path, at, source));
     if (inner.files.back().empty()) return;
+    named_at_.emplace(inner.files.back(), path->at);
     const bool cycle = std::find(including.begin(), including.end(), inner.files.back()) != including.end();
     if (cycle || including.size() > context_.limits.include_depth_max) {
       std::string chain;
@@ -125,7 +126,7 @@ void Session::include_one(const Node& item, const Path& at, Node& document, cons
   if (include.env_files.empty() && context_.files.exists(beside) && !context_.files.is_directory(beside))
     env_files.push_back(beside);
   inner.environment = source.environment;
-  add_env_files(context_, env_files, inner.environment);
+  add_env_files(context_, env_files, include.env_files.empty() ? item.at : include.env_files.front()->at, inner.environment);
   import(context_, load_model(inner, including), document);
 }
 

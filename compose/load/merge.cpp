@@ -70,7 +70,8 @@ Node as_sequence(Node node) {
       }
       std::string text = entry.key;
       if (!entry.value.is_null()) text += "=" + go_text(entry.value);
-      list.items.push_back(Node::make_string(std::move(text), entry.key_at));
+      const bool placed = !entry.value.is_null() && entry.value.at.known();
+      list.items.push_back(Node::make_string(std::move(text), placed ? entry.value.at : entry.key_at));
     }
     std::stable_sort(list.items.begin(), list.items.end(), [](const Node& a, const Node& b) { return a.text < b.text; });
   } else if (node.is_string()) {

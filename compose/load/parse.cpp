@@ -10,11 +10,18 @@ namespace {
 
 struct TooMuch {};  ///< thrown through the YAML reader to stop it; caught in parse_documents
 
-std::size_t count_nodes(const Node& node) {
-  std::size_t n = 1;
-  for (const Node& item : node.items) n += count_nodes(item);
-  for (const Entry& entry : node.entries) n += count_nodes(entry.value);
-  return n;
+struct Extent {
+  std::size_t nodes = 0, bytes = 0;
+};
+
+void measure(const Node& node, Extent& extent) {
+  ++extent.nodes;
+  extent.bytes += node.text.size();
+  for (const Node& item : node.items) measure(item, extent);
+  for (const Entry& entry : node.entries) {
+    extent.bytes += entry.key.size();
+    measure(entry.value, extent);
+  }
 }
 
 /// Decodes in place; false when it is no base64 (blanks between characters are allowed).
@@ -59,7 +66,14 @@ class Builder final : public YamlEvents {
       context_.error(at(mark), std::string(), inside ? "this alias is inside the value it stands for" : "there is no anchor '" + name + "'");
       throw TooMuch{};
     }
-    count(count_nodes(found->second), mark);
+    Extent extent;
+    measure(found->second, extent);
+    count(extent.nodes, mark);
+    context_.alias_bytes += extent.bytes;
+    if (context_.alias_bytes > context_.limits.alias_bytes_max) {
+      context_.error(at(mark), std::string(), "the aliases of the files stand for too much text");
+      throw TooMuch{};
+    }
     place(found->second, "");
   }
   void scalar(YamlMark mark, const YamlProperties& properties, std::string_view text, bool plain) override {

@@ -27,7 +27,9 @@ std::vector<Node> Session::parse_file(const std::string& path) {
   }
   auto text = context_.files.read(path);
   if (!text) {
-    context_.plain_error(read_failure(text.error()));
+    const auto named = named_at_.find(path);
+    if (named == named_at_.end()) context_.plain_error(read_failure(text.error()));
+    else context_.error(named->second, std::string(), read_failure(text.error()));
     return {};
   }
   const auto file = static_cast<std::uint32_t>(context_.sources.files.size());
@@ -139,7 +141,7 @@ Node Session::load_model(const ModelSource& source, const std::vector<std::strin
   set_defaults(model);
   check_tree(context_, model);
   if (context_.options.resolve_paths || !including.empty()) resolve_paths(context_, model, source.base);
-  resolve_environment_names(model, source.environment);
+  if (context_.options.interpolate) resolve_environment_names(model, source.environment);
   return model;
 }
 

@@ -67,6 +67,7 @@ class Session {
   Context& context_;
   std::map<std::string, Node> extended_files_;
   std::map<std::string, std::vector<Node>> preloaded_;
+  std::map<std::string, Position> named_at_;   ///< where a file names another one, by its path: errors in reading it stand there
 };
 
 /// Values of `environment` entries without one (services' environment) from the environment.

@@ -42,6 +42,7 @@ class Path {
 /// Hostile input is refused within these. Far above anything real, low enough for a bounded answer.
 struct Limits {
   std::size_t nodes_max = 1'000'000;          ///< of all files together, aliases expanded
+  std::size_t alias_bytes_max = 64U << 20U;   ///< text that aliases repeat, of all files together
   std::size_t entries_max = 20'000;           ///< keys of one mapping: looking one up is linear
   std::size_t depth_max = 200;
   std::size_t include_depth_max = 32;
@@ -61,7 +62,7 @@ class Context {
   std::vector<Diagnostic>& diagnostics;
   model::Sources& sources;
   Limits limits = {};
-  std::size_t nodes = 0;
+  std::size_t nodes = 0, alias_bytes = 0;
 
   void error(Position at, const Path& path, std::string message, std::string hint = {});
   void error(Position at, std::string path, std::string message, std::string hint = {});

@@ -4,6 +4,7 @@ namespace compose::load {
 namespace {
 
 constexpr std::size_t nesting_max = 32;
+constexpr std::size_t malformed_max = 100;  // listed of one value: each may take reading to its end
 
 bool name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool name_part(char c) { return name_start(c) || (c >= '0' && c <= '9'); }
@@ -26,14 +27,15 @@ struct Braced {
   std::size_t size = 0;        ///< 0 = malformed
 };
 
-/// The brace that closes the one at text[1]; npos when there is none.
+/// The brace that closes the one at text[1], in the same line; npos when there is none.
 std::size_t closing_brace(std::string_view text) {
   int open = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
+  for (std::size_t i = 0; i < text.size() && text[i] != '\n'; ++i) {
     if (text[i] == '}' && --open == 0) return i;
     if (text[i] == '{') {
       ++open;
-      ++i;  // as Docker Compose: what follows a brace directly is never one that closes
+      // As Docker Compose: what follows a brace directly is never one that closes.
+      if (i + 1 < text.size() && text[i + 1] != '\n') ++i;
     }
   }
   return std::string_view::npos;
@@ -61,12 +63,10 @@ Braced read_braced(std::string_view text) {
   }
   ++i;
   // An operand ends at the last closing brace of the line unless the braces balance earlier; it may not span lines.
-  const auto line = text.substr(0, text.find('\n'));
-  const auto last = line.rfind('}');
-  if (last == std::string_view::npos || last < i) return braced;
-  const auto balanced = closing_brace(line.substr(0, last + 1));
-  const std::size_t close = balanced == std::string_view::npos ? last : balanced;
-  if (close < i) return braced;
+  // The end of the line is looked for last: a value of many variables is read once, not once for each.
+  std::size_t close = closing_brace(text);
+  if (close == std::string_view::npos) close = text.substr(0, text.find('\n')).rfind('}');
+  if (close == std::string_view::npos || close < i) return braced;
   braced.operand = text.substr(i, close - i);
   braced.size = close + 1;
   return braced;
@@ -156,6 +156,7 @@ class Replacer {
 
 void collect(std::string_view text, std::vector<Variable>& out, std::size_t depth) {
   if (depth > nesting_max) return;
+  std::size_t malformed = 0;
   for (std::size_t i = text.find('$'); i != std::string_view::npos; i = text.find('$', i)) {
     const auto rest = text.substr(i);
     if (rest.size() > 1 && rest[1] == '$') {
@@ -163,6 +164,7 @@ void collect(std::string_view text, std::vector<Variable>& out, std::size_t dept
     } else if (rest.size() > 1 && rest[1] == '{') {
       const Braced braced = read_braced(rest);
       if (braced.size == 0) {
+        if (++malformed > malformed_max) return;
         out.emplace_back();  // Docker Compose lists what is no variable, without a name
         i += 2;
         continue;

@@ -101,3 +101,16 @@ TEST_CASE("hostile input is refused in bounded time", "[load]") {
   CHECK(errors_of("a: &a [*a]\n") == "1:8 this alias is inside the value it stands for\n");
   CHECK(errors_of(service("ports: [\"1-65535\", \"1-65535/udp\"]")) == "4:24 services.a.ports[1]: too many ports in all\n");
 }
+
+TEST_CASE("aliases that repeat a long text are refused before the memory is full", "[load][errors]") {
+  std::string text = "x-a: &a " + std::string(1'000'000, 'a') + "\nservices: {a: {image: x, command: [";
+  for (int i = 0; i < 100; ++i) text += "*a, ";
+  CHECK(errors_of(text + "b]}}\n").find("the aliases of the files stand for too much text") != std::string::npos);
+}
+
+TEST_CASE("a file that cannot be read is reported where it is named", "[load][errors]") {
+  CHECK(errors_of("services:\n  a:\n    extends: {service: b, file: base.yaml}\n") == "3:33 open /p/base.yaml: no such file or directory\n");
+  CHECK(errors_of("include:\n  - path: [a/b.yaml]\n") == "2:12 open /p/a/b.yaml: no such file or directory\n");
+  CHECK(errors(load_files({.files = {{"compose.yaml", "include: [{path: i.yaml, env_file: e}]"}, {"i.yaml", "services: {}"}}})) ==
+        "1:36 open /p/e: no such file or directory\n");
+}

@@ -101,3 +101,26 @@ TEST_CASE("a variable is explained by where it is set and used", "[load][explain
         "  used at\n"
         "    compose.yaml:4:13: services.web.ports[0]: ${PORT}:80\n");
 }
+
+TEST_CASE("variables of an included file come from its own env file", "[load][explain]") {
+  const Told told{.files = {{"/p/compose.yaml", "include: [inc/db.yaml]\nservices: {web: {image: \"x:${PG:-1}\"}}\n"},
+                            {"/p/inc/db.yaml", "services:\n  db: {image: \"pg:${PG:-16}\"}\n"},
+                            {"/p/inc/.env", "# version\nPG=15\n"}}};
+  CHECK(told.value("services.db.image") ==
+        "services.db.image: pg:15\n    inc/db.yaml:2:15  written as: pg:${PG:-16}\n    PG = 15 from inc/.env:2\n");
+  CHECK(told.value("services.web.image") ==
+        "services.web.image: x:1\n    compose.yaml:2:25  written as: x:${PG:-1}\n    PG is not set: its default is 1\n");
+  CHECK(told.variable("PG").starts_with("PG=15\n    set at inc/.env:2, for the files included with it\n  used at\n"));
+}
+
+TEST_CASE("variables of two files that are joined keep their places", "[load][explain]") {
+  const Told told{.files = {{"/p/compose.yaml", "services:\n  a:\n    image: x\n    environment: {A: 1}\n"},
+                            {"/p/compose.override.yaml", "services:\n  a:\n    environment:\n      B: two\n"}}};
+  CHECK(told.value("services.a.environment") ==
+        "services.a.environment.A: 1\n    compose.yaml:4:22\nservices.a.environment.B: two\n    compose.override.yaml:4:10\n");
+  CHECK(told.variable("COMPOSE_PROJECT_NAME").starts_with("COMPOSE_PROJECT_NAME=p\n"));
+}
+
+TEST_CASE("an item of a list is also found by its number behind a dot", "[load][explain]") {
+  CHECK(project.value("services.web.ports.0.target").starts_with("services.web.ports.0.target: 80\n"));
+}

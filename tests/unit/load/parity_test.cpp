@@ -287,3 +287,13 @@ TEST_CASE("a text with a line separator is quoted with its indentation, and read
   CHECK(config_of("hostname: \"a\\Lb\"") == "    hostname: 'a\xE2\x80\xA8      b'\n");
   CHECK(config_of("hostname: 'a\xE2\x80\xA8      b'") == "    hostname: 'a\xE2\x80\xA8      b'\n");
 }
+
+TEST_CASE("where variables stay in their place, names without a value stay without one", "[load][parity]") {
+  LoadOptions options{.files = {"/p/compose.yaml"}, .working_dir = "/p", .environment = {{"A", "1"}}, .interpolate = false};
+  const auto raw = [&](const std::string& variables) {
+    const auto config = raw_config(options, *memory_files({{"/p/compose.yaml", service("environment: " + variables)}}), false);
+    return config.text.value_or(errors(config.load));
+  };
+  CHECK(holds(raw("[A, B=$A]"), "    environment:\n      - A\n      - B=$A\n"));
+  CHECK(holds(raw("{A: }"), "    environment:\n      A: null\n"));
+}

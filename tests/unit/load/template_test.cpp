@@ -69,3 +69,16 @@ TEST_CASE("the variables of a text are listed with defaults", "[load]") {
   CHECK((found[2].name == "D" && found[2].required));
   CHECK((found[3].name == "E" && found[3].alternate == "alt"));
 }
+
+TEST_CASE("a value of very many variables is read once, not once for each", "[load][template]") {
+  std::string text, expected;
+  for (int i = 0; i < 200'000; ++i) {
+    text += "${U:-b}";
+    expected += 'b';
+  }
+  // Looking for the end of the line with each would read 140 GB.
+  CHECK(substitute(text, [](std::string_view) { return std::optional<std::string>(); }).text == expected);
+  std::string open;
+  for (int i = 0; i < 200'000; ++i) open += "${U:-";
+  CHECK(variables_in(open).size() <= 101);
+}
