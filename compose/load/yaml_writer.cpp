@@ -149,16 +149,28 @@ std::string single_quoted(std::string_view text, std::size_t indent) {
   return out + "'";
 }
 
+/// Length of the break that ends `text`, in bytes; 0 when there is none. Literals hold "\n", U+2028 and U+2029.
+std::size_t break_at_end(std::string_view text) {
+  if (text.ends_with('\n')) return 1;
+  return text.ends_with("\xE2\x80\xA8") || text.ends_with("\xE2\x80\xA9") ? 3 : 0;
+}
+
+/// With the break the text ends with, if any.
 std::string literal(std::string_view text, std::size_t indent) {
   std::string out = "|";
-  if (text[0] == ' ' || text[0] == '\n') out += '2';
-  if (text.back() != '\n') out += '-';
-  else if (text.size() == 1 || text[text.size() - 2] == '\n') out += '+';
+  if (text[0] == ' ' || line_break(code_point(text, 0, std::max<std::size_t>(sequence_length(text, 0), 1)))) out += '2';
+  const std::size_t last = break_at_end(text);
+  if (last == 0) out += '-';
+  else if (last == text.size() || break_at_end(text.substr(0, text.size() - last)) > 0) out += '+';
+  out += '\n';
+  bool after_break = true;
   for (std::size_t i = 0; i < text.size();) {
-    const auto end = std::min(text.find('\n', i), text.size());
-    out += '\n';
-    if (end > i) out.append(indent, ' ').append(text.substr(i, end - i));
-    i = end + 1;
+    const std::size_t length = std::max<std::size_t>(sequence_length(text, i), 1);
+    const bool is_break = line_break(code_point(text, i, length));
+    if (after_break && !is_break) out.append(indent, ' ');
+    after_break = is_break;
+    out.append(text.substr(i, length));
+    i += length;
   }
   return out;
 }
@@ -221,7 +233,8 @@ class YamlWriter {
       if (node.items.empty()) out += " []\n";
       else out += '\n', sequence(node, rule, indent + 2, true);
     } else {
-      out.append(" ").append(scalar(node, rule, indent + 2)).append("\n");
+      out.append(" ").append(scalar(node, rule, indent + 2));
+      if (break_at_end(out) == 0) out += '\n';
     }
   }
 

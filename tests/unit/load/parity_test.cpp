@@ -285,6 +285,8 @@ TEST_CASE("a list of ports with a variable stays as it is written, unless one is
 
 TEST_CASE("a text with a line separator is quoted with its indentation, and reads back", "[load][parity]") {
   CHECK(config_of("hostname: \"a\\Lb\"") == "    hostname: 'a\xE2\x80\xA8      b'\n");
+  CHECK(config_of("hostname: \"a\\Lb\\nc\\n\"") == "    hostname: |\n      a\xE2\x80\xA8      b\n      c\n");
+  CHECK(config_of("hostname: \"\\Pb\\nc\"") == "    hostname: |2-\n\xE2\x80\xA9      b\n      c\n");
   CHECK(config_of("hostname: 'a\xE2\x80\xA8      b'") == "    hostname: 'a\xE2\x80\xA8      b'\n");
 }
 
