@@ -4,6 +4,7 @@
 #include "compose/cli/globals.h"
 #include "compose/cli/images_ready.h"
 #include "compose/cli/output.h"
+#include "compose/reconcile/labels.h"
 
 namespace compose::cli {
 namespace {
@@ -96,6 +97,7 @@ std::map<std::string, std::string> build_labels(const model::Project& project, c
   auto labels = service.build->labels;
   labels["com.docker.compose.project"] = project.name;
   labels["com.docker.compose.service"] = service.name;
+  labels["com.docker.compose.version"] = reconcile::compatible_version;
   return labels;
 }
 

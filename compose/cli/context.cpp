@@ -8,6 +8,7 @@
 #include "compose/cli/files_loader.h"
 #include "compose/cli/globals.h"
 #include "compose/cli/output.h"
+#include "engine/api/docker_config.h"
 #include "engine/client/client.h"
 
 namespace compose::cli {
@@ -54,6 +55,8 @@ reconcile::DesiredOptions desired_options(const model::Project& project) {
   options.all_resources = g.all_resources;
   options.config_files = project.compose_files;
   for (const auto& file : g.env_files) options.environment_files.push_back(std::filesystem::absolute(file).lexically_normal().string());
+  if (auto proxies = engine::docker_proxies()) options.proxies = *std::move(proxies);
+  else warn("Error loading config file: " + proxies.error().text());
   return options;
 }
 

@@ -71,6 +71,8 @@ Service make_service(const model::Project& project, const model::Service& servic
   out.generated_image = service.image.empty();
   out.depends_on = dependencies(service);
   out.spec = service_spec(project, service);
+  for (const auto& [name, value] : options.proxies)
+    if (!service.environment.contains(name)) out.spec.env.push_back(name + "=" + value);
   out.spec.image = image_name(project, service, options.compatibility);
   if (const auto id = images.find(out.spec.image); id != images.end()) out.spec.image_id = id->second;
   out.config_hash = load::config_hash(project, service.name);

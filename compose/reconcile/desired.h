@@ -63,6 +63,7 @@ struct DesiredOptions {
   bool compatibility = false;           ///< names joined by "_"
   bool all_resources = false;           ///< also networks and volumes no service uses
   std::vector<std::string> config_files, environment_files;  ///< absolute paths, for the labels
+  std::map<std::string, std::string> proxies;  ///< variables every container gets that its service does not mention
 };
 
 /// Image reference as the service names it → id ("sha256:…"). A service whose image is missing here gets an empty id.

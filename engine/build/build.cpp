@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/sys.h"
+#include "engine/api/docker_config.h"
 #include "engine/build/build_hooks.h"
 #include "engine/build/cache_options.h"
 #include "engine/build/checks.h"
@@ -16,7 +17,6 @@
 #include "engine/build/words.h"
 #include "engine/registry/archive.h"
 #include "engine/registry/cache.h"
-#include "engine/registry/credentials.h"
 #include "engine/registry/image_index.h"
 #include "engine/registry/transfer.h"
 
@@ -416,11 +416,11 @@ Result<BuildResult> build_image_with(const BuildRequest& asked, base::Fd out, co
   auto session = Session::open();
   if (!session) return fail(std::move(session).error(), "");
   BuildRequest request = asked;
-  // Docker's client adds them to every build; what the build says itself wins.
-  auto proxies = registry::docker_proxies();
+  // Docker's client adds them to every build, but ALL_PROXY to containers alone; what the build says itself wins.
+  auto proxies = docker_proxies();
   if (!proxies) return fail(std::move(proxies).error(), "");
   for (const auto& [name, value] : *proxies)
-    if (!request.args.contains(name) && !request.args.contains(lower(name))) request.args[name] = value;
+    if (name != lower(name) && name != "ALL_PROXY" && !request.args.contains(name) && !request.args.contains(lower(name))) request.args[name] = value;
   Progress progress(out, request.progress);
   std::string lines;
   ForCaches collected;

@@ -9,6 +9,7 @@
 
 #include "base/process.h"
 #include "base/sys.h"
+#include "engine/api/docker_config.h"
 #include "engine/registry/tar.h"
 
 namespace engine::registry {
@@ -49,13 +50,6 @@ Credentials from_entry(const json& entry) {
     while (!found.password.empty() && found.password.back() == '\0') found.password.pop_back();
   }
   return found;
-}
-
-/// $DOCKER_CONFIG/config.json or ~/.docker/config.json.
-std::optional<std::filesystem::path> docker_config() {
-  if (const auto folder = environment("DOCKER_CONFIG"); !folder.empty()) return std::filesystem::path(folder) / "config.json";
-  if (const auto home = environment("HOME"); !home.empty()) return std::filesystem::path(home) / ".docker/config.json";
-  return std::nullopt;
 }
 
 std::optional<std::filesystem::path> in_path(const std::string& name) {
@@ -145,7 +139,7 @@ Result<std::string> run_helper(const std::string& helper, const std::string& ver
 Result<Credentials> find_credentials(const std::string& key, const std::string& repository) {
   std::vector<std::filesystem::path> files;
   if (const auto named = environment("REGISTRY_AUTH_FILE"); !named.empty()) files.emplace_back(named);
-  if (const auto file = docker_config()) files.push_back(*file);
+  if (const auto file = docker_config_file()) files.push_back(*file);
   if (const auto run = environment("XDG_RUNTIME_DIR"); !run.empty()) files.push_back(std::filesystem::path(run) / "containers/auth.json");
   files.push_back(std::filesystem::path("/run/containers") / std::to_string(geteuid()) / "auth.json");
   for (const auto& file : files) {
@@ -153,24 +147,6 @@ Result<Credentials> find_credentials(const std::string& key, const std::string& 
     if (!found.empty()) return found;
   }
   return Credentials{};
-}
-
-Result<std::map<std::string, std::string>> docker_proxies() {
-  constexpr std::pair<const char*, const char*> names[] = {{"httpProxy", "HTTP_PROXY"}, {"httpsProxy", "HTTPS_PROXY"}, {"noProxy", "NO_PROXY"},
-                                                           {"ftpProxy", "FTP_PROXY"}, {"allProxy", "ALL_PROXY"}};
-  std::map<std::string, std::string> found;
-  const auto path = docker_config();
-  const auto bytes = path ? base::sys::read_file(*path, 4 << 20) : Result<std::string>(std::string());
-  if (!bytes || bytes->empty()) return found;
-  const auto root = json::parse(*bytes, nullptr, false);
-  if (!root.is_object()) return base::make_error(ErrorKind::invalid, path->string() + ": not a JSON object");
-  const auto proxies = root.find("proxies");
-  if (proxies == root.end() || !proxies->is_object()) return found;
-  const auto all = proxies->find("default");
-  if (all == proxies->end() || !all->is_object()) return found;
-  for (const auto& [key, name] : names)
-    if (const auto value = text(*all, key); !value.empty()) found[name] = value;
-  return found;
 }
 
 }  // namespace engine::registry

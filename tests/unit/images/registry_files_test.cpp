@@ -117,7 +117,7 @@ TEST_CASE("credentials come from auths, helpers and namespaces", "[registry]") {
   support::TempDir dir;
   dir.write("config.json", R"({"auths":{"https://index.docker.io/v1/":{"auth":"dTpw"},"r.example":{"username":"a","password":"b"},
     "r.example/team/app":{"auth":"dGVhbTpz"},"t.example":{"identitytoken":"tok"}},"credHelpers":{"h.example":"test","gone.example":"missing"},
-    "credsStore":"not-installed","proxies":{"default":{"httpProxy":"http://p:1","noProxy":"corp"},"tcp://far":{"httpProxy":"x"}}})");
+    "credsStore":"not-installed"})");
   const auto helper = dir.write("bin/docker-credential-test", "#!/bin/sh\nread server\necho \"{\\\"Username\\\":\\\"$1\\\",\\\"Secret\\\":\\\"$server\\\"}\"\n");
   std::filesystem::permissions(helper, std::filesystem::perms::owner_all);
   const std::string path = std::getenv("PATH");
@@ -131,7 +131,6 @@ TEST_CASE("credentials come from auths, helpers and namespaces", "[registry]") {
   CHECK(find_credentials("h.example", "x")->password == "h.example");
   CHECK(find_credentials("gone.example", "x").error().kind == base::ErrorKind::unavailable);
   CHECK(find_credentials("other.example", "x")->empty());
-  CHECK(*docker_proxies() == std::map<std::string, std::string>{{"HTTP_PROXY", "http://p:1"}, {"NO_PROXY", "corp"}});
   setenv("PATH", path.c_str(), 1);
   unsetenv("DOCKER_CONFIG");
 }

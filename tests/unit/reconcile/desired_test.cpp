@@ -109,6 +109,12 @@ TEST_CASE("process attributes are carried over", "[desired]") {
   CHECK((spec.tty && spec.stdin_open && spec.init && spec.privileged && spec.read_only));
 }
 
+TEST_CASE("proxies are for every container, but what the service says of one wins, even that it is unset", "[desired]") {
+  const auto web = translate("services: {web: {image: i, environment: {HTTP_PROXY: mine, no_proxy: }}}",
+                             {.proxies = {{"HTTP_PROXY", "p"}, {"http_proxy", "p"}, {"no_proxy", "x"}}});
+  CHECK(web.desired.services[0].spec.env == std::vector<std::string>{"HTTP_PROXY=mine", "no_proxy", "http_proxy=p"});
+}
+
 TEST_CASE("ports, networks and aliases", "[desired]") {
   const auto result = translate(R"(
 services:
