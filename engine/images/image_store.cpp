@@ -1,6 +1,10 @@
 #include "engine/images/image_store.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/sys.h"
 
 namespace engine::images {
 
@@ -24,6 +28,18 @@ void split_names(const std::vector<store::ReferenceRecord>& references, std::vec
                  std::vector<std::string>& digests) {
   for (const auto& one : references)
     (one.reference.find('@') == std::string::npos ? tags : digests).push_back(one.reference);
+}
+
+/// The manifests of an index that was made or loaded here; empty for everything else, also for what only a registry has.
+std::vector<std::string> manifests_of(const std::string& digest) {
+  std::vector<std::string> children;
+  const auto bytes = is_digest(digest) ? base::sys::read_file(blob_path(digest), 4 << 20) : base::Result<std::string>(std::string());
+  const auto root = bytes ? nlohmann::json::parse(*bytes, nullptr, false) : nlohmann::json();
+  const auto list = root.is_object() ? root.find("manifests") : root.end();
+  if (!root.is_object() || list == root.end() || !list->is_array()) return children;
+  for (const auto& one : *list)
+    if (one.is_object() && one.contains("digest") && one["digest"].is_string()) children.push_back(one["digest"].get<std::string>());
+  return children;
 }
 
 }  // namespace
@@ -104,8 +120,20 @@ Result<> ImageStore::tag(const std::string& source, const std::string& target) {
   if (!reference.digest.empty())
     return base::make_error(ErrorKind::invalid, "refusing to create a tag with a digest reference: '" + target + "'");
   ASSIGN_OR_RETURN(const auto image, resolve(source));
-  return store_->put_reference({.reference = reference.full(), .image_id = image.id, .digest = "",
-                                .updated = store::now_ns()});
+  const auto old = parse_reference(source);
+  ASSIGN_OR_RETURN(const auto row, old ? store_->reference(old->full()) : base::Result<std::optional<store::ReferenceRecord>>(std::nullopt));
+  const auto platforms = row && row->image_id == image.id ? manifests_of(row->digest) : std::vector<std::string>{};
+  const auto now = store::now_ns();
+  ASSIGN_OR_RETURN(auto transaction, store_->begin());
+  // Another name for an index is one for its images too.
+  for (const auto& manifest : platforms) {
+    ASSIGN_OR_RETURN(const auto part, store_->reference(old->name() + "@" + manifest));
+    if (part) TRY(store_->put_reference({.reference = reference.name() + "@" + manifest, .image_id = part->image_id, .digest = manifest, .updated = now}));
+  }
+  const std::string digest = platforms.empty() ? "" : row->digest;
+  if (!digest.empty()) TRY(store_->put_reference({.reference = reference.name() + "@" + digest, .image_id = image.id, .digest = digest, .updated = now}));
+  TRY(store_->put_reference({.reference = reference.full(), .image_id = image.id, .digest = digest, .updated = now}));
+  return transaction.commit();
 }
 
 Result<std::string> ImageStore::add(const NewImage& image) {
@@ -148,6 +176,26 @@ Result<> ImageStore::drop(const std::string& id, Removed& removed) {
   return {};
 }
 
+/// The images of other platforms go with the last tag of their index: people know them by that name only. What a container uses stays
+/// for prune.
+Result<> ImageStore::drop_platforms(const std::string& digest, Removed& removed) {
+  const auto manifests = manifests_of(digest);
+  if (manifests.empty()) return {};
+  ASSIGN_OR_RETURN(const auto rows, store_->references());
+  std::set<std::string> tagged, candidates;
+  for (const auto& row : rows) {
+    const auto at = row.reference.find('@');
+    if (at == std::string::npos) tagged.insert(row.image_id);
+    if (at == std::string::npos && row.digest == digest) return {};
+    if (at != std::string::npos && std::find(manifests.begin(), manifests.end(), row.reference.substr(at + 1)) != manifests.end()) candidates.insert(row.image_id);
+  }
+  for (const auto& id : candidates) {
+    ASSIGN_OR_RETURN(const auto users, store_->containers_of_image(id));
+    if (users.empty() && !tagged.contains(id)) TRY(drop(id, removed));
+  }
+  return {};
+}
+
 Result<Removed> ImageStore::remove(const std::string& name_or_id, RemoveOptions options) {
   Removed removed;
   {
@@ -167,6 +215,9 @@ Result<Removed> ImageStore::remove(const std::string& name_or_id, RemoveOptions 
     ASSIGN_OR_RETURN(const auto users, store_->containers_of_image(id));
     if (last && !users.empty() && !options.force)
       return base::make_error(ErrorKind::exists, "image " + name_or_id + " is used by container " + users.front().substr(0, 12));
+    std::set<std::string> indexes;
+    for (const auto& one : names)
+      if (one.reference.find('@') == std::string::npos && (last || one.reference == parsed->full())) indexes.insert(one.digest);
     if (last && users.empty()) {
       TRY(drop(id, removed));
     } else {
@@ -176,6 +227,7 @@ Result<Removed> ImageStore::remove(const std::string& name_or_id, RemoveOptions 
         removed.untagged.push_back(familiar(one.reference));
       }
     }
+    for (const auto& digest : indexes) TRY(drop_platforms(digest, removed));
     TRY(transaction.commit());
   }
   if (removed.deleted.empty()) return removed;

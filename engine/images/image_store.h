@@ -74,12 +74,13 @@ class ImageStore {
   Result<Image> by_id(const std::string& id);
   Result<std::vector<Summary>> list();
 
-  /// Gives `target` (moved if another image has it). Errors: not_found (source), invalid (target).
+  /// Gives `target`, to an index with all its platforms if `source` names one (moved if another image has it). Errors: not_found (source), invalid (target).
   Result<> tag(const std::string& source, const std::string& target);
   struct RemoveOptions {
     bool force = false;                          ///< all its names; used by containers, it goes on without a name until prune
   };
-  /// Takes a name away; the image goes with its last one, unless a container uses it. By id: all names.
+  /// Takes a name away; the image goes with its last one, unless a container uses it. By id: all names. The images of an index's
+  /// other platforms go with the last tag of the index.
   /// Errors: not_found; exists ("… is used by container …"; several names and no force).
   Result<Removed> remove(const std::string& name_or_id, RemoveOptions options);
   struct PruneOptions {
@@ -118,6 +119,7 @@ class ImageStore {
   Result<Image> load(const store::ImageRecord& record, WallNs referenced);
   Result<std::string> id_of(const std::string& name_or_id, WallNs* referenced);
   Result<> drop(const std::string& id, Removed& removed);
+  Result<> drop_platforms(const std::string& index_digest, Removed& removed);
   store::Store* store_;
 };
 

@@ -14,7 +14,6 @@
 #include "engine/images/image_store.h"
 #include "engine/registry/archive.h"
 #include "engine/registry/cli_parts.h"
-#include "engine/registry/image_index.h"
 #include "engine/registry/transfer.h"
 
 namespace engine::registry {
@@ -253,33 +252,14 @@ void print_removed(const images::Removed& removed) {
   for (const auto& id : removed.deleted) print_line("Deleted: " + id);
 }
 
-/// The images of other platforms go with the last tag of their index: people know them by that name only.
-Result<> remove_platforms(store::Store& store, const StoredIndex& index) {
-  ASSIGN_OR_RETURN(const auto names, store.references());
-  for (const auto& row : names) {
-    const auto reference = images::parse_reference(row.reference);
-    if (row.digest == index.digest && reference && !reference->tag.empty()) return {};
-  }
-  for (const auto& one : index.images) {
-    const auto now = ImageStore(store).by_id(one.id);
-    if (!now || !now->tags.empty()) continue;
-    if (const auto removed = ImageStore(store).remove(one.id, {}); removed) print_removed(*removed);
-    else if (removed.error().kind != ErrorKind::exists) return removed.error();  // a container uses it: prune will find it
-  }
-  return {};
-}
-
 Result<int> do_rm(const Arguments& arguments, const Reporter&) {
   ASSIGN_OR_RETURN(auto store, store::Store::open());
   ImageStore images(store);
   int code = 0;
   for (const auto& name : arguments.operands) {
-    const auto reference = images::parse_reference(name);
-    const auto index = reference ? stored_index(store, *reference) : Result<std::optional<StoredIndex>>(std::nullopt);
     auto removed = images.remove(name, {.force = arguments.has("-f") || arguments.has("--force")});
     if (removed) print_removed(*removed);
     else code = fail(removed.error());
-    if (removed && index && *index) TRY(remove_platforms(store, **index));
   }
   return code;
 }

@@ -45,6 +45,12 @@ Result<std::string> name_index(store::Store& store, const std::vector<std::strin
     manifests.emplace_back(parts.digest, id);
   }
   const std::string bytes = index.dump();
+  TRY(keep_index(store, bytes, manifests, main, names));
+  return images::sha256_digest(bytes);
+}
+
+Result<> keep_index(store::Store& store, const std::string& bytes, const std::vector<std::pair<std::string, std::string>>& manifests,
+                    const std::string& main, const std::vector<std::string>& names) {
   const auto digest = images::sha256_digest(bytes);
   TRY(base::sys::replace_file(images::blob_path(digest), bytes, 0600));
   ASSIGN_OR_RETURN(auto transaction, store.begin());
@@ -56,8 +62,7 @@ Result<std::string> name_index(store::Store& store, const std::vector<std::strin
     TRY(store.put_reference({.reference = name.name() + "@" + digest, .image_id = main, .digest = digest, .updated = now}));
     TRY(store.put_reference({.reference = name.full(), .image_id = main, .digest = digest, .updated = now}));
   }
-  TRY(transaction.commit());
-  return digest;
+  return transaction.commit();
 }
 
 Result<std::optional<StoredIndex>> stored_index(store::Store& store, const images::Reference& reference) {

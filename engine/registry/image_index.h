@@ -2,6 +2,7 @@
 // Indexes made here: one name for the images of several platforms (image-spec image-index.md).
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -16,6 +17,10 @@ using base::Result;
 /// `main`; push sends the index and every image. Layers are compressed now. Returns the index's digest.
 Result<std::string> name_index(store::Store& store, const std::vector<std::string>& image_ids, const std::string& main,
                                const std::vector<std::string>& names);
+
+/// Gives `names` to an index whose images are in the store: `manifests` are its manifests' digests with the ids of their images, all of them.
+Result<> keep_index(store::Store& store, const std::string& bytes, const std::vector<std::pair<std::string, std::string>>& manifests,
+                    const std::string& main, const std::vector<std::string>& names);
 
 struct StoredIndex {
   std::string bytes, digest;

@@ -9,6 +9,7 @@
 #include "engine/images/image_store.h"
 #include "engine/registry/archive.h"
 #include "engine/registry/blobs.h"
+#include "engine/registry/image_index.h"
 #include "engine/registry/layer_fetch.h"
 #include "engine/registry/layout.h"
 #include "engine/registry/manifest.h"
@@ -34,6 +35,12 @@ struct Candidate {
   std::vector<Source> layers;
   std::vector<std::string> references;
   std::string manifest, manifest_digest;
+};
+
+/// An index whose images are all in the archive.
+struct Platforms {
+  std::string bytes, main;             ///< `main`: the manifest its names mean on this machine
+  std::vector<std::string> manifests;
 };
 
 /// Names of archives are untrusted: what is none is passed over.
@@ -65,6 +72,7 @@ class Loader {
       ASSIGN_OR_RETURN(auto loaded, load_one(candidate));
       all.push_back(std::move(loaded));
     }
+    for (const auto& index : indexes_) TRY(keep(index, candidates, all));
     if (!all.empty()) images::settle_in_background();
     return all;
   }
@@ -78,26 +86,69 @@ class Loader {
       const std::string& called = child.reference_name;
       if (!options_.tag.empty() && called != options_.tag && !called.ends_with(":" + options_.tag)) continue;
       if (!options_.digest.empty() && child.digest != options_.digest) continue;
-      Candidate candidate;
-      candidate.manifest_digest = child.digest;
-      ASSIGN_OR_RETURN(candidate.manifest, layout_.blob_text(child.digest));
-      ASSIGN_OR_RETURN(auto manifest, parse_manifest(candidate.manifest, child.media_type));
-      for (int depth = 0; manifest.is_index; ++depth) {
-        if (depth == 4) return base::make_error(ErrorKind::invalid, "indexes nested too deep");
-        ASSIGN_OR_RETURN(const auto chosen, choose_platform(manifest, "", child.reference_name.empty() ? child.digest : child.reference_name));
-        candidate.manifest_digest = chosen.digest;
-        ASSIGN_OR_RETURN(candidate.manifest, layout_.blob_text(chosen.digest));
-        ASSIGN_OR_RETURN(manifest, parse_manifest(candidate.manifest, chosen.media_type));
-      }
-      ASSIGN_OR_RETURN(candidate.config, layout_.blob_text(manifest.config.digest));
-      for (const auto& layer : manifest.layers) candidate.layers.push_back({.file = blob_name(layer.digest), .digest = layer.digest});
+      ASSIGN_OR_RETURN(const auto main, read_manifest(child, 0, candidates));
       // ref.name may be a tag alone, which names nothing.
-      if (child.reference_name.find_first_of("/:") != std::string::npos) add_name(candidate, child.reference_name);
-      const auto same = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& one) { return one.config == candidate.config; });
-      if (same == candidates.end()) candidates.push_back(std::move(candidate));
-      else for (const auto& name : candidate.references) add_name(*same, name);
+      const auto named = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& one) { return one.manifest_digest == main; });
+      if (child.reference_name.find_first_of("/:") != std::string::npos) add_name(*named, child.reference_name);
     }
     return {};
+  }
+
+  /// What a descriptor leads to, as candidates. Returns the digest of the manifest that stands for it on this machine.
+  Result<std::string> read_manifest(const Descriptor& child, int depth, std::vector<Candidate>& candidates) {
+    Candidate candidate;
+    candidate.manifest_digest = child.digest;
+    ASSIGN_OR_RETURN(candidate.manifest, layout_.blob_text(child.digest));
+    ASSIGN_OR_RETURN(auto manifest, parse_manifest(candidate.manifest, child.media_type));
+    if (manifest.is_index) {
+      if (depth == 4) return base::make_error(ErrorKind::invalid, "indexes nested too deep");
+      return read_platforms(child, candidate.manifest, std::move(manifest), depth, candidates);
+    }
+    ASSIGN_OR_RETURN(candidate.config, layout_.blob_text(manifest.config.digest));
+    for (const auto& layer : manifest.layers) candidate.layers.push_back({.file = blob_name(layer.digest), .digest = layer.digest});
+    const auto same = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& one) { return one.config == candidate.config; });
+    if (same != candidates.end()) return same->manifest_digest;
+    candidates.push_back(std::move(candidate));
+    return child.digest;
+  }
+
+  /// An archive may hold some of an index's images only, as `docker save --platform` writes it. All of them are taken when all are there.
+  Result<std::string> read_platforms(const Descriptor& child, const std::string& bytes, Manifest index, int depth, std::vector<Candidate>& candidates) {
+    const auto all = index.children.size();
+    std::erase_if(index.children, [&](const Descriptor& one) {
+      const auto there = layout_.blob_text(one.digest);
+      return !there && there.error().kind == ErrorKind::not_found;
+    });
+    const auto chosen = choose_platform(index, "", child.reference_name.empty() ? child.digest : child.reference_name);
+    const bool whole = index.children.size() == all && all > 1 &&
+                       std::none_of(index.children.begin(), index.children.end(), [](const Descriptor& one) { return one.os == "unknown"; });
+    if (!whole) {
+      if (!chosen) return chosen.error();
+      return read_manifest(*chosen, depth + 1, candidates);
+    }
+    Platforms platforms{.bytes = bytes, .main = "", .manifests = {}};
+    bool plain = true;  // one manifest an image
+    for (const auto& one : index.children) {
+      ASSIGN_OR_RETURN(const auto manifest, read_manifest(one, depth + 1, candidates));
+      platforms.manifests.push_back(one.digest);
+      plain = plain && manifest == one.digest;
+      if (platforms.main.empty() || (chosen && chosen->digest == one.digest)) platforms.main = manifest;
+    }
+    if (plain && options_.keep_names) indexes_.push_back(platforms);
+    return platforms.main;
+  }
+
+  /// The names of an index are the index's, not only its main image's.
+  Result<> keep(const Platforms& index, const std::vector<Candidate>& candidates, const std::vector<Loaded>& loaded) {
+    std::vector<std::pair<std::string, std::string>> manifests;
+    const Loaded* main = nullptr;
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      const auto& digest = candidates[i].manifest_digest;
+      if (std::find(index.manifests.begin(), index.manifests.end(), digest) == index.manifests.end()) continue;
+      manifests.emplace_back(digest, loaded[i].id);
+      if (digest == index.main) main = &loaded[i];
+    }
+    return keep_index(store_, index.bytes, manifests, main->id, main->references);
   }
 
   /// An archive that is both: manifest.json knows the names too.
@@ -198,6 +249,7 @@ class Loader {
   const Layout& layout_;
   const LayoutOptions& options_;
   const ProgressSink& progress_;
+  std::vector<Platforms> indexes_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "engine/images/image_store.h"
 #include "engine/registry/archive.h"
 #include "engine/registry/blobs.h"
+#include "engine/registry/image_index.h"
 #include "engine/registry/tar_writer.h"
 
 namespace engine::registry {
@@ -43,6 +44,12 @@ class Archive {
     return writer_.end_data(one.size);
   }
 
+  Result<> image(const Outgoing& parts) {
+    for (const auto& layer : parts.layers) TRY(blob(layer));
+    TRY(text(path_of(parts.config_blob.digest), parts.config));
+    return text(path_of(parts.digest), parts.manifest);
+  }
+
   Result<> finish() { return writer_.finish(); }
 
  private:
@@ -76,14 +83,21 @@ Result<> save(store::Store& store, const std::vector<std::string>& names, base::
   Archive archive(output);
   ordered index{{"schemaVersion", 2}, {"mediaType", media::oci_index}, {"manifests", ordered::array()}}, legacy = ordered::array();
   for (const auto& [image, parts, tags] : all) {
-    for (const auto& layer : parts.layers) TRY(archive.blob(layer));
-    TRY(archive.text(path_of(parts.config_blob.digest), parts.config));
-    TRY(archive.text(path_of(parts.digest), parts.manifest));
+    TRY(archive.image(parts));
     const ordered descriptor{{"mediaType", parts.media_type}, {"digest", parts.digest}, {"size", parts.manifest.size()}};
     auto familiar = ordered::array();
     for (const auto& tag : tags) {
       const auto reference = images::parse_reference(tag);
+      ASSIGN_OR_RETURN(const auto platforms, reference ? stored_index(store, *reference) : Result<std::optional<StoredIndex>>(std::nullopt));
       auto named = descriptor;
+      if (platforms) {
+        for (const auto& one : platforms->images) {
+          ASSIGN_OR_RETURN(const auto other, outgoing(store, one));
+          TRY(archive.image(other));
+        }
+        TRY(archive.text(path_of(platforms->digest), platforms->bytes));
+        named = {{"mediaType", media::oci_index}, {"digest", platforms->digest}, {"size", platforms->bytes.size()}};
+      }
       named["annotations"] = {{"io.containerd.image.name", tag}, {"org.opencontainers.image.ref.name", reference ? reference->tag : ""}};
       index["manifests"].push_back(std::move(named));
       familiar.push_back(reference ? reference->familiar() : tag);

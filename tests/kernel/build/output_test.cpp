@@ -2,7 +2,9 @@
 #include <csignal>
 
 #include "base/process.h"
+#include "base/sys.h"
 #include "engine/api/paths.h"
+#include "engine/registry/archive.h"
 #include "engine/registry/cli.h"
 #include "engine/registry/transfer.h"
 #include "tests/kernel/build/world.h"
@@ -69,11 +71,29 @@ TEST_CASE("several platforms become one index, pushed with all its images", "[bu
     CHECK(registry.manifests.at("latest") == registry.manifests.at(pushed->digest));
   }
   CHECK(registry.manifests.at("latest").find("\"manifests\"") != std::string::npos);
+  const auto archive = world.temp.path() / "both.tar";
   {
     auto store = fixture::open_store();
+    images::ImageStore images(store);
+    CHECK(images.list()->size() == 2);
+    REQUIRE(registry::save(store, {registry.name()}, base::sys::open(archive, O_WRONLY | O_CREAT, 0600)->borrow()));
+    REQUIRE(images.tag(registry.name(), "second"));
+    CHECK(images.remove(registry.name(), {})->deleted.empty());
+    CHECK(images.remove("second", {})->deleted.size() == 2);  // the other platform has no name of its own
+    CHECK(images.list()->empty());
+  }
+  ::setenv("COMPOSE_STATE_DIR", (world.temp.path() / "third").c_str(), 1);
+  {
+    auto store = fixture::open_store();
+    const auto loaded = registry::load(store, base::sys::open(archive, O_RDONLY)->borrow(), {});
+    INFO((loaded ? "" : loaded.error().text()));
+    REQUIRE(loaded);
     CHECK(images::ImageStore(store).list()->size() == 2);
-    CHECK(registry::run_command("rm", {registry.name()}) == 0);
-    CHECK(images::ImageStore(store).list()->empty());
+    CHECK(images::ImageStore(store).resolve(registry.name())->config.platform() == images::host_platform());
+    const auto index = registry.manifests.at("latest");
+    registry.manifests.clear();
+    REQUIRE(registry::push(store, registry.name(), {}));
+    CHECK(registry.manifests.at("latest") == index);
   }
   ::setenv("COMPOSE_STATE_DIR", (world.temp.path() / "elsewhere").c_str(), 1);
   auto store = fixture::open_store();
