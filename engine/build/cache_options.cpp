@@ -41,6 +41,9 @@ base::Result<CachePlace> parse_cache_place(const std::string& text, bool to) {
     return wrong(ErrorKind::unsupported, text, "type " + (type.empty() ? "is missing" : type + " is not supported") + (to ? " (registry, local or inline)" : " (registry or local)"));
   const std::string place_key = type == "registry" ? "ref" : folder_key;
   for (const auto& [key, value] : fields) {
+    // What a cache of ours is anyhow; anything else cannot be had.
+    const bool yes = value == "true" || value == "1";
+    if (to && (((key == "image-manifest" || key == "oci-mediatypes") && yes) || (key == "compression" && value == "gzip"))) continue;
     const bool known = key == "type" || key == place_key || (key == "tag" && type == "local") || (to && (key == "mode" || key == "ignore-error"));
     if (!known) return wrong(ErrorKind::unsupported, text, key + " is not supported");
   }

@@ -81,7 +81,8 @@ Result<Owner> parse_owner(base::Fd root, const std::string& text) {
     else if (!user.empty()) owner.unknown = user;
   }
   if (colon != std::string::npos) {
-    ASSIGN_OR_RETURN(const auto gid, group_id(root, text.substr(colon + 1)));
+    const bool none = colon + 1 == text.size();  // "app:" is root's group, as in BuildKit
+    ASSIGN_OR_RETURN(const auto gid, none ? Result<std::optional<std::uint32_t>>(0U) : group_id(root, text.substr(colon + 1)));
     if (gid) owner.gid = *gid;
     else owner.unknown = text.substr(colon + 1);
   }

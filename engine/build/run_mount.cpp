@@ -112,10 +112,11 @@ Result<> set_field(RunMount& mount, const std::string& key, const std::string& v
       return invalid("invalid value " + value + " for " + key);
   }
   if (key == "sharing") {
-    if (value == "shared") mount.sharing = CacheSharing::shared;
-    else if (value == "private") mount.sharing = CacheSharing::private_;
-    else if (value == "locked") mount.sharing = CacheSharing::locked;
-    else return invalid("unsupported sharing value \"" + value + "\"");
+    const std::string mode = lower(value);
+    if (mode == "shared") mount.sharing = CacheSharing::shared;
+    else if (mode == "private") mount.sharing = CacheSharing::private_;
+    else if (mode == "locked") mount.sharing = CacheSharing::locked;
+    else return invalid("unsupported sharing value \"" + mode + "\"");
   }
   return {};
 }
@@ -128,7 +129,7 @@ Result<RunMount> parse_run_mount(const std::string& text) {
   // The type decides which keys are known, wherever it stands.
   for (const auto& field : fields) {
     if (lower(field.substr(0, 5)) != "type=") continue;
-    const std::string type = field.substr(5);
+    const std::string type = lower(field.substr(5));
     if (type == "bind") mount.type = RunMountType::bind;
     else if (type == "cache") mount.type = RunMountType::cache;
     else if (type == "tmpfs") mount.type = RunMountType::tmpfs;

@@ -128,7 +128,7 @@ class StageBuilder {
   Result<Gathered> gather(const instr::Copy& copy);
   Result<> gather_tree(const instr::Copy& copy, Gathered& gathered, bool numbers);
   Result<> gather_git(const instr::Copy& copy, const std::string& url, Gathered& gathered);
-  Result<> gather_url(const instr::Copy& copy, const std::string& url, Gathered& gathered);
+  Result<> gather_url(const std::string& url, Gathered& gathered);
   Result<> place(const instr::Copy& copy, Gathered& gathered, StepLayer& layer, Vertex vertex);
   Result<> go_direct(const instr::Copy& copy, const Gathered& gathered, StepLayer& layer, struct CopyTarget& target);
   Result<> place_item(const instr::Copy& copy, Gathered& gathered, std::size_t index, const CopyTarget& target);

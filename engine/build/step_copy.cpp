@@ -14,6 +14,17 @@
 namespace engine::build {
 namespace {
 
+/// As Docker unpacks for ADD: names are names, and what an archive says of its own top does not reach the destination.
+registry::UnpackOptions unpack_options(bool keep_owner, const Owner& owner) {
+  registry::UnpackOptions options;
+  options.whiteouts = registry::Whiteouts::literal;
+  options.keep_top = false;
+  options.keep_owner = keep_owner;
+  options.uid = owner.uid;
+  options.gid = owner.gid;
+  return options;
+}
+
 constexpr std::int64_t download_bytes_max = std::int64_t{16} << 30;
 
 base::Error invalid(std::string message) { return base::make_error(base::ErrorKind::invalid, std::move(message)); }
@@ -37,6 +48,18 @@ Result<> check_sources(const instr::Copy& copy, const std::vector<std::string>& 
   if (copy.checksum.empty()) return {};
   if (sources.size() != 1) return invalid("checksum can't be specified for multiple sources");
   if (!remote(sources.front())) return invalid("checksum requires HTTP(S) or Git sources");
+  return {};
+}
+
+/// Before anything is fetched. Source: opencontainers/go-digest's words.
+Result<> check_digest(const std::string& text) {
+  const auto colon = text.find(':');
+  const std::string hex = colon == std::string::npos ? "" : text.substr(colon + 1), algorithm = text.substr(0, colon);
+  if (hex.empty() || algorithm.empty()) return invalid("invalid checksum digest format");
+  const std::size_t length = algorithm == "sha256" ? 64 : algorithm == "sha384" ? 96 : algorithm == "sha512" ? 128 : 0;
+  if (length == 0) return invalid("unsupported digest algorithm");
+  if (hex.size() != length) return invalid("invalid checksum digest length");
+  if (hex.find_first_not_of("0123456789abcdef") != std::string::npos) return invalid("invalid checksum digest format");
   return {};
 }
 
@@ -66,7 +89,7 @@ struct StageBuilder::Gathered {
   TreeSource source;
   std::vector<std::string> sources;          ///< expanded
   std::string destination;                   ///< expanded, as written
-  std::string chown, chmod;
+  std::string chown, chmod, checksum;
   IgnoreRules exclude;
   std::vector<std::pair<std::string, Item>> items;  ///< pattern → item; filled when they must be read
   std::vector<Download> downloads;
@@ -161,8 +184,8 @@ Result<> StageBuilder::gather_tree(const instr::Copy& copy, Gathered& gathered, 
 Result<> StageBuilder::gather_git(const instr::Copy& copy, const std::string& url, Gathered& gathered) {
   ASSIGN_OR_RETURN(const GitSource source, parse_git(url));
   ASSIGN_OR_RETURN(const auto checkout, fetch_git(bench_.session, source, copy.keep_git_dir).with("fetching " + url));
-  if (!copy.checksum.empty() && !checkout.commit.starts_with(copy.checksum))
-    return invalid("expected checksum to match " + copy.checksum + ", got " + checkout.commit);
+  if (!gathered.checksum.empty() && !checkout.commit.starts_with(gathered.checksum))
+    return invalid("expected checksum to match " + gathered.checksum + ", got " + checkout.commit);
   ASSIGN_OR_RETURN(UniqueFd root, base::sys::open(checkout.folder, O_RDONLY | O_DIRECTORY));
   gathered.key.field("git").field(checkout.commit).field(source.folder).number(copy.keep_git_dir);
   ASSIGN_OR_RETURN(Item item, list_item({.root = root.borrow(), .ignore = nullptr, .xattrs = false}, "", gathered.exclude));
@@ -170,13 +193,14 @@ Result<> StageBuilder::gather_git(const instr::Copy& copy, const std::string& ur
   return {};
 }
 
-Result<> StageBuilder::gather_url(const instr::Copy& copy, const std::string& url, Gathered& gathered) {
+Result<> StageBuilder::gather_url(const std::string& url, Gathered& gathered) {
+  if (!gathered.checksum.empty()) TRY(check_digest(gathered.checksum));
   ASSIGN_OR_RETURN(const auto folder, bench_.session.new_folder());
   Gathered::Download download;
   ASSIGN_OR_RETURN(download.file, base::sys::open(folder / "download", O_RDWR | O_CREAT | O_EXCL, 0600));
   ASSIGN_OR_RETURN(const auto fetched, registry::fetch_url(url, download.file.borrow(), download_bytes_max));
-  if (!copy.checksum.empty() && copy.checksum != fetched.digest)
-    return invalid("digest mismatch " + fetched.digest + ": " + copy.checksum);
+  if (!gathered.checksum.empty() && gathered.checksum != fetched.digest)
+    return invalid("digest mismatch " + fetched.digest + ": " + gathered.checksum);
   download.name = url_file_name(url);
   download.modified_s = fetched.last_modified_s;
   gathered.key.field("url").field(download.name).field(fetched.digest);
@@ -195,6 +219,7 @@ Result<StageBuilder::Gathered> StageBuilder::gather(const instr::Copy& copy) {
   ASSIGN_OR_RETURN(gathered.destination, expand_word(copy.destination, lookup, options));
   ASSIGN_OR_RETURN(gathered.chown, expand_word(copy.chown, lookup, options));
   ASSIGN_OR_RETURN(gathered.chmod, expand_word(copy.chmod, lookup, options));
+  ASSIGN_OR_RETURN(gathered.checksum, expand_word(copy.checksum, lookup, options));
   std::vector<std::string> exclude;
   for (const auto& pattern : copy.exclude) {
     ASSIGN_OR_RETURN(std::string word, expand_word(pattern, lookup, options));
@@ -202,12 +227,12 @@ Result<StageBuilder::Gathered> StageBuilder::gather(const instr::Copy& copy) {
   }
   ASSIGN_OR_RETURN(gathered.exclude, IgnoreRules::from_patterns(exclude));
   const std::string to = absolute_path(state_.meta, gathered.destination);
-  gathered.key.field(copy.add ? "add-3" : "copy-3").field(state_.layers.key()).field(to).field(gathered.chown).field(gathered.chmod);
+  gathered.key.field(copy.add ? "add-4" : "copy-4").field(state_.layers.key()).field(to).field(gathered.chown).field(gathered.chmod);
   gathered.key.number(is_link(copy)).number(copy.parents).number(copy.unpack ? *copy.unpack : 2).field(gathered.exclude.text());
   TRY(gather_tree(copy, gathered, true));
   for (const auto& source : gathered.sources)
     if (copy.add && is_git(source)) TRY(gather_git(copy, source, gathered));
-    else if (copy.add && is_url(source)) TRY(gather_url(copy, source, gathered));
+    else if (copy.add && is_url(source)) TRY(gather_url(source, gathered));
   for (const auto& heredoc : copy.heredocs) {
     std::string text = heredoc.content;
     if (heredoc.expand) {
@@ -230,12 +255,7 @@ Result<> StageBuilder::place_item(const instr::Copy& copy, Gathered& gathered, s
   ASSIGN_OR_RETURN(const UniqueFd file, base::sys::open("/proc/self/fd/" + std::to_string(item.fd.number()), O_RDONLY));
   const Owner owner = target.owner.value_or(Owner{});
   ASSIGN_OR_RETURN(const UniqueFd into, make_in_root(target.root, target.path, {.uid = owner.uid, .gid = owner.gid, .mode = 0755}));
-  registry::UnpackOptions options;
-  options.whiteouts = registry::Whiteouts::literal;
-  options.keep_owner = gathered.chown.empty();
-  options.uid = owner.uid;
-  options.gid = owner.gid;
-  TRY(registry::unpack(file.borrow(), into.borrow(), options).with("extracting " + item.path));
+  TRY(registry::unpack(file.borrow(), into.borrow(), unpack_options(gathered.chown.empty(), owner)).with("extracting " + item.path));
   return {};
 }
 
@@ -292,10 +312,9 @@ Result<> StageBuilder::place(const instr::Copy& copy, Gathered& gathered, StepLa
   for (const auto& download : gathered.downloads) {
     if (copy.unpack.value_or(false)) {
       TRY(base::sys::wrap("lseek", ::lseek(download.file.number(), 0, SEEK_SET)));
-      ASSIGN_OR_RETURN(const UniqueFd into, make_in_root(target.root, target.path, {}));
-      registry::UnpackOptions options;
-      options.whiteouts = registry::Whiteouts::literal;
-      TRY(registry::unpack(download.file.borrow(), into.borrow(), options));
+      const Owner owner = target.owner.value_or(Owner{});
+      ASSIGN_OR_RETURN(const UniqueFd into, make_in_root(target.root, target.path, {.uid = owner.uid, .gid = owner.gid, .mode = 0755}));
+      TRY(registry::unpack(download.file.borrow(), into.borrow(), unpack_options(gathered.chown.empty(), owner)));
       continue;
     }
     Item item;

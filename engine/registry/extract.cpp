@@ -117,6 +117,7 @@ Result<> Extractor::make(const TarEntry& entry, const std::string& path, TarRead
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
   if (path.empty()) {
     if (entry.type != TarEntry::Type::directory) return hostile("the root is not a directory");
+    if (!options_.keep_top) return {};
     return directory(entry, path, name);
   }
   TRY(enter(parent));

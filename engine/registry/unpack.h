@@ -29,6 +29,7 @@ struct UnpackOptions {
   bool keep_owner = true;                 ///< false: everything belongs to uid, gid
   std::uint32_t uid = 0, gid = 0;
   bool keep_kinds = false;                ///< true: a directory in the way of something else, or the reverse, is an error, not replaced
+  bool keep_top = true;                   ///< false: an entry for the root itself ("./") changes nothing there
   UnpackLimits limits;
   std::string input_algorithm = "sha256";  ///< of input_digest
   /// Opens a file of the layers below, for hard links that reach down; may be empty. Called on another thread.

@@ -439,7 +439,7 @@ TEST_CASE("ADD unpacks archives and leaves other files alone", "[build]") {
   world.write("tree/f", "F");
   base::SpawnOptions tar;
   tar.program = "/bin/tar";
-  tar.arguments = {"tar", "-C", (world.context / "tree").string(), "--owner=7:7", "--group=8:8", "-czf", (world.context / "x.tgz").string(), "f"};
+  tar.arguments = {"tar", "-C", (world.context / "tree").string(), "--owner=7:7", "--group=8:8", "-czf", (world.context / "x.tgz").string(), "--mode=0700", "."};
   auto child = base::ChildProcess::spawn(tar);
   REQUIRE(child);
   REQUIRE(child->wait()->code == 0);
@@ -451,6 +451,9 @@ TEST_CASE("ADD unpacks archives and leaves other files alone", "[build]") {
   struct stat info {};
   REQUIRE(::lstat((image.layer_dirs[0] / "a/f").c_str(), &info) == 0);
   CHECK(info.st_uid == 7);
+  REQUIRE(::lstat((image.layer_dirs[0] / "a").c_str(), &info) == 0);
+  CHECK(info.st_uid == 0);  // the archive's "./" says nothing about the destination
+  CHECK((info.st_mode & 07777) == 0755);
   CHECK(fs::exists(image.layer_dirs[1] / "b/x.tgz"));
 }
 

@@ -330,6 +330,7 @@ TEST_CASE("--chown looks names up in the image", "[build]") {
   CHECK(owner("55:staff") == "55:50");
   CHECK(owner("guest:7") == "405:7");
   CHECK(owner(":users") == "0:100");
+  CHECK(owner("guest:") == "405:0");
   // Docker 28.5 builds these, as root: the caller says so.
   CHECK(owner("nobody") == "0:0 unknown nobody");
   CHECK(owner("1:nogroup") == "1:1 unknown nogroup");

@@ -136,7 +136,7 @@ TEST_CASE("HEALTHCHECK keeps Go's durations", "[build]") {
 }
 
 TEST_CASE("RUN mounts read every key of their type", "[build]") {
-  const auto cache = parse_run_mount("type=cache,target=/c,id=x,sharing=locked,mode=0700,uid=5,ro");
+  const auto cache = parse_run_mount("TYPE=Cache,target=/c,id=x,Sharing=LOCKED,mode=0700,uid=5,ro");
   REQUIRE(cache);
   CHECK(cache->sharing == CacheSharing::locked);
   CHECK(cache->mode == 0700U);

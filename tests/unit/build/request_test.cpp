@@ -120,6 +120,8 @@ TEST_CASE("places of build caches are read from Compose's texts", "[build]") {
   CHECK(parse_cache_place("app:cache", false)->where == "docker://app:cache");
   CHECK(parse_cache_place("type=registry,ref=r:5000/a,mode=max", true)->where == "docker://r:5000/a");
   CHECK(parse_cache_place("type=registry,ref=r:5000/a,mode=max", true)->whole);
+  CHECK(parse_cache_place("type=registry,ref=r:5000/a,image-manifest=true,oci-mediatypes=true,compression=gzip", true));
+  CHECK_FALSE(parse_cache_place("type=registry,ref=r:5000/a,image-manifest=false", true));
   CHECK(parse_cache_place("type=local,src=/c", false)->where == "oci:/c:latest");
   CHECK(parse_cache_place("type=local,dest=/c,tag=t", true)->where == "oci:/c:t");
   for (const char* wrong : {"", "type=gha", "type=inline", "type=local", "type=local,dest=/c", "type=registry,ref=a,foo=1", "type=registry,ref=a,mode=max", "x=1"})
