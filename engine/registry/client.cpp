@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/api/docker_config.h"
 #include "engine/images/image_store.h"
 #include "engine/registry/hash.h"
 #include "engine/registry/manifest.h"
@@ -18,30 +19,12 @@ using nlohmann::json;
 
 namespace {
 
-constexpr int tries_max = 5;
 constexpr std::size_t manifest_max = 4u << 20;
 constexpr long wait_max_ms = 30'000;
 
 constexpr std::string_view accept_manifests =
     "Accept: application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
     "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
-
-/// Exponential with jitter, so that many clients do not come back in step.
-void back_off(int attempt, const HttpResponse* response) {
-  static thread_local std::minstd_rand random{std::random_device{}()};
-  long wait_ms = 200L << static_cast<unsigned>(std::min(attempt, 6));
-  wait_ms += static_cast<long>(random() % static_cast<unsigned>(wait_ms));
-  if (response != nullptr)
-    if (const auto after = response->header("retry-after"); !after.empty()) {  // RFC 9110 10.2.3: seconds or a date
-      const bool seconds = after.find_first_not_of("0123456789") == std::string::npos && after.size() < 10;
-      const std::int64_t date = seconds ? 0 : http_date_s(after);
-      if (seconds) wait_ms = std::atol(after.c_str()) * 1000;
-      else if (date > 0) wait_ms = static_cast<long>(std::max<std::int64_t>(0, date - std::time(nullptr))) * 1000;
-    }
-  std::this_thread::sleep_for(std::chrono::milliseconds(std::min(wait_ms, wait_max_ms)));
-}
-
-bool worth_retrying(int status) { return status == 408 || status == 429 || (status >= 500 && status != 501); }
 
 std::string text(const json& object, const char* key) {
   const auto found = object.is_object() ? object.find(key) : object.end();
@@ -58,10 +41,36 @@ std::string registry_message(const HttpResponse& response) {
   return message.empty() ? text(errors->front(), "code") : message;
 }
 
+/// "https://host:443/v2/" → "https://host": the port of the scheme is not worth a word.
+std::string origin_of(const std::string& url) {
+  const bool secure = url.starts_with("https://");
+  const auto end = url.find_first_of("/?#", secure ? 8 : 7);
+  const std::string_view origin = std::string_view(url).substr(0, end), port = secure ? ":443" : ":80";
+  return std::string(origin.ends_with(port) ? origin.substr(0, origin.size() - port.size()) : origin);
+}
+
 }  // namespace
+
+void Client::back_off(int attempt, const HttpResponse* response) {
+  // Jitter, so that many clients do not come back in step.
+  static thread_local std::minstd_rand random{std::random_device{}()};
+  long wait_ms = 200L << static_cast<unsigned>(std::min(attempt, 6));
+  wait_ms += static_cast<long>(random() % static_cast<unsigned>(wait_ms));
+  if (response != nullptr)
+    if (const auto after = response->header("retry-after"); !after.empty()) {  // RFC 9110 10.2.3: seconds or a date
+      const bool seconds = after.find_first_not_of("0123456789") == std::string::npos && after.size() < 10;
+      const std::int64_t date = seconds ? 0 : http_date_s(after);
+      if (seconds) wait_ms = std::atol(after.c_str()) * 1000;
+      else if (date > 0) wait_ms = static_cast<long>(std::max<std::int64_t>(0, date - std::time(nullptr))) * 1000;
+    }
+  std::this_thread::sleep_for(std::chrono::milliseconds(std::min(wait_ms, wait_max_ms)));
+}
+
+bool Client::worth_retrying(int status) { return status == 408 || status == 429 || (status >= 500 && status != 501); }
 
 Client::Client(Endpoint endpoint, TlsOptions tls, std::string actions)
     : endpoint_(std::move(endpoint)), tls_(std::move(tls)), actions_(std::move(actions)) {
+  if (auto headers = docker_registry_headers()) headers_ = *std::move(headers);  // a broken file is told of when credentials are asked for
   if (endpoint_.plain_http) base_ = "http://" + endpoint_.host;
   if (!endpoint_.insecure && !endpoint_.plain_http) base_ = "https://" + endpoint_.host;
 }
@@ -99,6 +108,9 @@ Result<std::string> Client::fetch_token(const std::map<std::string, std::string>
   std::set<std::string> others;
   for (const auto& [digest, repository] : mounts_)
     if (others.insert(repository).second) scopes.push_back("repository:" + repository + ":pull");
+  // A registry may know the repository by another name than it is asked for.
+  if (const auto wanted = parameter("scope"); !wanted.empty() && !actions_.empty() && !wanted.starts_with("repository:" + endpoint_.repository + ":"))
+    scopes.push_back(wanted);
   const bool secure = realm.starts_with("https://");
   if (!secure && !realm.starts_with("http://")) return base::make_error(ErrorKind::invalid, "the registry names no token server");
   if (!secure && !endpoint_.insecure && !endpoint_.plain_http)
@@ -172,8 +184,16 @@ Result<HttpResponse> Client::attempt(HttpRequest& request, const std::string& pa
   else if (path.starts_with('/')) request.url = base + path;
   else request.url = base + "/v2/" + endpoint_.repository + "/" + path;
   // An upload location on another host is not the registry that our credentials are for.
-  const bool ours = request.url.starts_with(base + "/");
+  const bool ours = origin_of(request.url) == origin_of(base);
   request.tls = tls_;
+  const auto own_headers = request.headers.size();
+  if (ours) request.headers.insert(request.headers.end(), headers_.begin(), headers_.end());
+  // Retries come by here again.
+  const struct Restore {
+    std::vector<std::string>& headers;
+    std::size_t size;
+    ~Restore() { headers.resize(size); }
+  } restore{request.headers, own_headers};
   for (int round = 0;; ++round) {
     std::string used;
     {

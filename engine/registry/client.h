@@ -51,6 +51,11 @@ class Client {
   base::Error refusal(const HttpResponse& response, const std::string& what) const;
 
  private:
+  class Upload;
+  static constexpr int tries_max = 5;
+  /// Waits: exponential with jitter, or as long as the answer's Retry-After says, within bounds.
+  static void back_off(int attempt, const HttpResponse* response);
+  static bool worth_retrying(int status);
   Result<HttpResponse> attempt(HttpRequest& request, const std::string& path);
   Result<HttpResponse> retried(HttpRequest& request, const std::string& path);
   Result<std::string> base_url();
@@ -60,6 +65,7 @@ class Client {
   Endpoint endpoint_;
   TlsOptions tls_;
   std::string actions_;
+  std::vector<std::string> headers_;  ///< for every request to the registry itself
   Http http_;
   std::mutex mutex_;
   std::string base_;                 ///< "https://host"; "" = not known yet

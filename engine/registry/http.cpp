@@ -3,8 +3,10 @@
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <cstdlib>
+#include <filesystem>
 
 #include "base/sys.h"
 
@@ -17,17 +19,43 @@ namespace {
 constexpr long redirects_max = 10;
 /// Go's programs, Docker among them, never send these through a proxy. Source: golang.org/x/net/http/httpproxy.
 constexpr std::string_view never_proxied = "localhost,127.0.0.0/8,::1";
-constexpr long slow_bytes_per_s = 1000, slow_for_s = 30;
+constexpr long slow_bytes_per_s = 1000;
+std::atomic<long> slow_for_s = 30;
 
+/// The first of the usual bundles, or what SSL_CERT_FILE and SSL_CERT_DIR name instead, as Go's programs read them.
+/// Source: golang.org/src/crypto/x509/root_unix.go.
 const std::string& system_ca() {
   static const std::string bundle = [] {
-    for (const char* path : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}) {
-      auto text = base::sys::read_file(path);
-      if (text) return *std::move(text);
+    const char* file = std::getenv("SSL_CERT_FILE");
+    const char* folders = std::getenv("SSL_CERT_DIR");
+    std::string all;
+    std::vector<std::string> files = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
+    if (file != nullptr && *file != 0) files = {file};
+    for (const auto& path : files)
+      if (auto text = base::sys::read_file(path); text) {
+        all = *std::move(text) + "\n";
+        break;
+      }
+    const std::string list = folders == nullptr ? "" : folders;
+    for (std::size_t from = 0; from < list.size();) {
+      const auto end = std::min(list.find(':', from), list.size());
+      std::error_code ignored;
+      for (std::filesystem::directory_iterator it(list.substr(from, end - from), ignored), last; !ignored && it != last; it.increment(ignored))
+        if (auto text = base::sys::read_file(it->path(), 1 << 20); text && text->find("BEGIN CERTIFICATE") != std::string::npos) all += *text + "\n";
+      from = end + 1;
     }
-    return std::string();
+    return all;
   }();
   return bundle;
+}
+
+/// Whether the environment names certificates that libcurl would not find by itself.
+bool other_system_ca() {
+  const auto names_another = [](const char* variable, std::string_view usual) {
+    const char* value = std::getenv(variable);
+    return value != nullptr && *value != 0 && value != usual;
+  };
+  return names_another("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt") || names_another("SSL_CERT_DIR", "/etc/ssl/certs");
 }
 
 std::string lower(std::string text) {
@@ -94,7 +122,8 @@ struct Transfer {
 
   static std::size_t upload(char* into, std::size_t size, std::size_t count, void* self) {
     auto& me = *static_cast<Transfer*>(self);
-    auto got = base::sys::read(me.request->upload, {into, size * count});
+    const auto left = static_cast<std::size_t>(me.request->upload_bytes - me.sent);  // the file may go on where the piece ends
+    auto got = base::sys::read(me.request->upload, {into, std::min(size * count, left)});
     if (!got) {
       me.error = std::move(got).error();
       return CURL_READFUNC_ABORT;
@@ -104,6 +133,15 @@ struct Transfer {
     return *got;
   }
 };
+
+std::string host_of(const std::string& url) {
+  const auto start = url.find("://") + 3;
+  return url.substr(start, url.find('/', start) - start);
+}
+
+std::string certificate_advice(const std::string& url) {
+  return " (a registry's own CA belongs into /etc/docker/certs.d/" + host_of(url) + "/ca.crt)";
+}
 
 base::Error curl_error(CURLcode code, const char* detail, const std::string& url) {
   std::string text = url + ": " + (detail != nullptr && *detail != 0 ? detail : curl_easy_strerror(code));
@@ -118,6 +156,12 @@ base::Error curl_error(CURLcode code, const char* detail, const std::string& url
     case CURLE_SSL_CERTPROBLEM: kind = ErrorKind::permission; break;
     case CURLE_OUT_OF_MEMORY: kind = ErrorKind::exhausted; break;
     default: break;
+  }
+  if (code == CURLE_PEER_FAILED_VERIFICATION) text += certificate_advice(url);
+  // An alert is the server's own word: our certificate is missing or not one it takes, and asking again changes nothing.
+  if (text.find(" alert ") != std::string::npos && text.find("certificate") != std::string::npos) {
+    kind = ErrorKind::permission;
+    text += " (a client certificate belongs into /etc/docker/certs.d/" + host_of(url) + "/client.cert, its key beside it into client.key)";
   }
   auto error = base::make_error(kind, std::move(text));
   error.number = kind == ErrorKind::unavailable ? static_cast<int>(code) : 0;
@@ -158,7 +202,7 @@ namespace {
 void set_tls(CURL* curl, const TlsOptions& tls, std::string& ca) {
   curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, tls.verify ? 1L : 0L);
   curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, tls.verify ? 2L : 0L);
-  if (!tls.extra_ca_pem.empty()) {
+  if (!tls.extra_ca_pem.empty() || other_system_ca()) {
     ca = system_ca() + "\n" + tls.extra_ca_pem;
     curl_blob blob{ca.data(), ca.size(), CURL_BLOB_NOCOPY};
     curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
@@ -207,7 +251,7 @@ void set_options(CURL* curl, const HttpRequest& request, Transfer& transfer) {
   curl_easy_setopt(curl, CURLOPT_MAXREDIRS, redirects_max);
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, request.connect_timeout_s);
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, slow_bytes_per_s);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, slow_for_s);
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, slow_for_s.load());
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 256L * 1024);
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "compose/1");
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &Transfer::header);
@@ -261,6 +305,8 @@ std::string HttpResponse::header(std::string_view name) const {
     if (key == name) return value;
   return {};
 }
+
+void set_stall_limit(std::chrono::seconds limit) { slow_for_s = limit.count(); }
 
 std::string url_encode(std::string_view text) {
   constexpr std::string_view digits = "0123456789ABCDEF";

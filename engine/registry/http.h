@@ -1,5 +1,6 @@
 #pragma once
 // libcurl behind Result. Private to the room.
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -66,6 +67,9 @@ class Http {
   std::mutex mutex_;
   std::vector<std::unique_ptr<Handle>> idle_;
 };
+
+/// A transfer of less than 1000 bytes a second for so long is broken off (error unavailable). 30 s unless set; for all of the process.
+void set_stall_limit(std::chrono::seconds limit);
 
 std::string url_encode(std::string_view text);
 /// "Sun, 06 Nov 1994 08:49:37 GMT" → seconds since the epoch; -1 when it is no date.

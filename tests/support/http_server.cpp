@@ -125,7 +125,10 @@ void WebServer::serve(int connection) {
     text += "\r\n";
     if (request.method != "HEAD") text += answer.body.substr(0, answer.cut_after);
     send_all(connection, text);
-    if (answer.cut_after < answer.body.size()) break;
+    if (answer.cut_after >= answer.body.size()) continue;
+    while (answer.stall && receive(connection, pending)) {
+    }
+    break;
   }
   // Closed under the lock, so that the destructor never shuts down a number that was given out again.
   const std::lock_guard guard(mutex_);

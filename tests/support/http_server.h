@@ -20,6 +20,7 @@ struct WebAnswer {
   std::string body;
   std::map<std::string, std::string> headers;
   std::size_t cut_after = std::string::npos;   ///< close the connection after so many bytes of the body
+  bool stall = false;                          ///< instead of closing it there, send nothing more until the client goes
 };
 
 class WebServer {

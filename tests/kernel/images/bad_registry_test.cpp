@@ -4,6 +4,7 @@
 #include "base/sys.h"
 #include "engine/api/paths.h"
 #include "engine/registry/fetch.h"
+#include "engine/registry/http.h"
 #include "engine/registry/transfer.h"
 #include "tests/kernel/images/registry_fixture.h"
 
@@ -200,6 +201,30 @@ TEST_CASE("a body that ends early is not a manifest", "[bad-registry]") {
   CHECK(pull(store, registry.name(), {}));
 }
 
+TEST_CASE("a body that stops coming is asked for again from where it stopped", "[bad-registry]") {
+  NEEDS_ROOT();
+  fixture::State state;
+  fixture::Registry registry;
+  const auto big = layer("big", std::string(600'000, 'x'));
+  registry.add_image("latest", {big});
+  auto store = fixture::open_store();
+  std::atomic<int> stalled = 0;
+  std::string again;
+  registry.hook = [&](const WebRequest& request) -> Answer {
+    if (!request.path.ends_with(images::sha256_digest(big)) || request.method != "GET") return std::nullopt;
+    if (stalled++ == 0) return WebAnswer{.status = 200, .body = big, .headers = {}, .cut_after = 300'000, .stall = true};
+    again = request.headers.contains("range") ? request.headers.at("range") : "";
+    return std::nullopt;
+  };
+  registry::set_stall_limit(std::chrono::seconds(1));
+  const auto done = pull(store, registry.name(), {});
+  registry::set_stall_limit(std::chrono::seconds(30));
+  INFO((done ? "" : done.error().text()));
+  REQUIRE(done);
+  CHECK(stalled == 2);
+  CHECK(again == "bytes=300000-");
+}
+
 TEST_CASE("hostile manifests are refused", "[bad-registry]") {
   NEEDS_ROOT();
   fixture::State state;
@@ -289,6 +314,34 @@ TEST_CASE("a token is asked for again when it dies in mid-pull, and a refused on
   const auto done = pull(store, registry.name(), {});
   CHECK(done.error().kind == ErrorKind::permission);
   CHECK(issued == 1);
+}
+
+TEST_CASE("a token is asked for with the scope of the challenge too, and X-Meta headers go to the registry alone", "[bad-registry]") {
+  NEEDS_ROOT();
+  fixture::State state;
+  state.dir.write("docker/config.json", R"({"HttpHeaders":{"X-Meta-Team":"blue"}})");
+  fixture::Registry registry;
+  registry.add_image("latest", {layer("a", "1")});
+  std::string asked;
+  bool marked = true, leaked = false;
+  registry.hook = [&](const WebRequest& request) -> Answer {
+    if (request.path == "/token") {
+      asked = request.query;
+      leaked = request.headers.contains("x-meta-team");
+      return WebAnswer{.status = 200, .body = R"({"access_token":"t"})", .headers = {}};
+    }
+    if (request.path == "/v2/") return std::nullopt;
+    marked = marked && request.headers.contains("x-meta-team") && request.headers.at("x-meta-team") == "blue";
+    if (request.headers.contains("authorization")) return std::nullopt;
+    return WebAnswer{.status = 401, .body = "", .headers = {{"WWW-Authenticate", "Bearer realm=\"http://" + registry.server.host() + "/token\",scope=\"repository:real/app:pull\""}}};
+  };
+  auto store = fixture::open_store();
+  const auto done = pull(store, registry.name(), {});
+  INFO((done ? "" : done.error().text()));
+  CHECK(done);
+  CHECK(asked.find("&scope=repository%3Aapp%3Apull&scope=repository%3Areal%2Fapp%3Apull") != std::string::npos);
+  CHECK(marked);
+  CHECK_FALSE(leaked);
 }
 
 TEST_CASE("a tag is known without a HEAD the registry does not know", "[bad-registry]") {
