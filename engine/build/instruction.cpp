@@ -23,7 +23,7 @@ class Flags {
         return invalid("unknown flag: --" + name);
       }
       const bool repeatable = name == "mount" || name == "exclude";
-      if (!repeatable && flags.values_.contains(name)) return invalid("duplicate flag specified: " + name);
+      if (!repeatable && flags.values_.contains(name)) return invalid("duplicate flag specified: --" + name);
       std::optional<std::string> value;
       if (equals != std::string::npos) value = flag.substr(equals + 1);
       flags.values_[name].push_back(value);
@@ -102,7 +102,8 @@ Result<Meaning> parse_run(const Source& source) {
   ASSIGN_OR_RETURN(run.mounts, flags.list("mount"));
   ASSIGN_OR_RETURN(run.network, flags.text("network"));
   ASSIGN_OR_RETURN(run.security, flags.text("security"));
-  if (!run.network.empty() && run.network != "default" && run.network != "none" && run.network != "host")
+  const bool network = std::any_of(source.instruction.flags.begin(), source.instruction.flags.end(), [](const std::string& flag) { return flag.starts_with("--network="); });
+  if (network && run.network != "default" && run.network != "none" && run.network != "host")
     return invalid("invalid network mode \"" + run.network + "\"");
   if (!run.security.empty() && run.security != "sandbox" && run.security != "insecure")
     return invalid("security \"" + run.security + "\" is not valid");

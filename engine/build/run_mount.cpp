@@ -41,8 +41,9 @@ Result<std::int64_t> parse_bytes(const std::string& text) {
   if (!unit.empty() && unit.back() == 'b') unit.pop_back();
   if (unit.size() == 2 && unit[1] == 'i') unit.pop_back();
   static constexpr std::string_view units = "kmgt";
-  const std::size_t power = unit.empty() ? 0 : units.find(unit.front()) + 1;
-  if (end == 0 || end > 12 || unit.size() > 1 || power > units.size()) return invalid("invalid value for size: " + text);
+  const std::size_t found = unit.empty() ? 0 : units.find(unit.front());
+  const std::size_t power = unit.empty() ? 0 : found + 1;
+  if (end == 0 || end > 12 || unit.size() > 1 || found == std::string_view::npos) return invalid("invalid value for size: " + text);
   return static_cast<std::int64_t>(std::stoll(text.substr(0, end))) << (10 * power);
 }
 
@@ -69,6 +70,7 @@ Result<> check_allowed(const RunMount& mount, const std::string& key) {
   if (key == "sharing" && type == secret) return invalid("secret mount should not define sharing");
   if (key == "sharing" && type != cache) return invalid("invalid cache sharing set for " + name + " mount");
   if (key == "from" && type == secret) return invalid("secret mount should not have a from");
+  if ((key == "source" || key == "src") && type == tmpfs) return invalid("source not allowed for \"tmpfs\" type mounts");
   if ((key == "source" || key == "src") && type == ssh) return invalid("ssh does not support source");
   return {};
 }
@@ -142,6 +144,8 @@ Result<RunMount> parse_run_mount(const std::string& text) {
   for (const auto& field : fields) {
     const std::size_t equals = field.find('=');
     const std::string key = lower(field.substr(0, equals));
+    const bool flag = key == "ro" || key == "readonly" || key == "rw" || key == "readwrite" || key == "required" || key == "env";
+    if (equals == std::string::npos && !flag) return invalid("invalid field '" + field + "' must be a key=value pair");
     if (!known.contains(key)) return invalid("unexpected key '" + key + "' in '" + field + "'");
     if (key == "type") continue;
     TRY(set_field(mount, key, equals == std::string::npos ? "" : field.substr(equals + 1), equals != std::string::npos));

@@ -112,7 +112,7 @@ Result<StageBuilder::TreeSource> StageBuilder::tree_source(const std::string& fr
     if (!bench_.plan.needed[*index] || std::find(stage_.needs.begin(), stage_.needs.end(), *index) == stage_.needs.end())
       return base::make_error(base::ErrorKind::unsupported, "stage " + from + " is used by an ONBUILD trigger of the base image");
     source.layers = solver_.stage(*index).layers;
-  } else {
+  } else if (from != "scratch") {  // which is empty, here as well
     ASSIGN_OR_RETURN(const auto found, solver_.base_image(store_, from, bench_.platform));
     source.layers = {found.chain_ids, found.layer_dirs, {}};
   }

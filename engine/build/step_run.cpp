@@ -55,6 +55,9 @@ Result<std::vector<RunMount>> StageBuilder::run_mounts(const instr::Run& run) {
     if (mount.type == RunMountType::cache && mount.id.empty()) mount.id = mount.target;
     mounts.push_back(std::move(mount));
   }
+  // What lies deeper goes over what lies above it, in whatever order they are written: BuildKit sorts by the number of components.
+  const auto depth = [](const RunMount& mount) { return std::count(mount.target.begin(), mount.target.end(), '/'); };
+  std::stable_sort(mounts.begin(), mounts.end(), [&](const RunMount& a, const RunMount& b) { return depth(a) < depth(b); });
   return mounts;
 }
 
