@@ -78,10 +78,10 @@ equals "$(printf %s "$out" | tr -d ' \n')" "$(tr -d ' \n' <<JSON
 {"group":{"default":{"targets":["base","web"]}},
  "target":{
   "base":{"context":"$PWD","dockerfile-inline":"FROM scratch",
-   "labels":{"com.docker.compose.project":"$project","com.docker.compose.service":"base"},
+   "labels":{"com.docker.compose.project":"$project","com.docker.compose.service":"base","com.docker.compose.version":"2.40.3"},
    "tags":["$project-base"],"no-cache":true,"output":["type=docker"]},
   "web":{"context":"$PWD/low","contexts":{"under":"target:base"},"dockerfile":"$PWD/low/Dockerfile","args":{"A":"1"},
-   "labels":{"com.docker.compose.project":"$project","com.docker.compose.service":"web","l":"v"},
+   "labels":{"com.docker.compose.project":"$project","com.docker.compose.service":"web","com.docker.compose.version":"2.40.3","l":"v"},
    "tags":["a:1","demo/web:1"],"target":"fin","secret":["id=s1,type=file,src=$PWD/sec","id=other,type=file,src=$PWD/sec"],
    "ssh":["k=/tmp/k"],"platforms":["linux/amd64","linux/arm64"],"no-cache":true,"shm-size":"1073741824",
    "extra-hosts":{"h":"1.2.3.4"},"output":["type=image,push=false"]}}}
