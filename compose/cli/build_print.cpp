@@ -1,9 +1,11 @@
 // `build --print`: what would be built, as the bake file Docker Compose prints. Source: docs.docker.com/build/bake/reference.
+#include <cctype>
 #include <filesystem>
 
 #include "compose/cli/globals.h"
 #include "compose/cli/images_ready.h"
 #include "compose/cli/output.h"
+#include "engine/api/docker_config.h"
 
 namespace compose::cli {
 namespace {
@@ -95,7 +97,11 @@ std::string target_text(const model::Project& project, const model::Service& ser
   target.add("contexts", contexts_of(build));
   target.add("dockerfile", dockerfile_of(build));
   target.add("dockerfile-inline", build.dockerfile_inline);
-  target.add("args", build_arguments(project, build, options));
+  auto arguments = build_arguments(project, build, options);
+  if (const auto proxies = engine::docker_proxies())
+    for (const auto& [name, value] : *proxies)
+      if (std::isupper(static_cast<unsigned char>(name.front())) != 0 && name != "ALL_PROXY") arguments.emplace(name, value);
+  target.add("args", arguments);
   target.add("labels", build_labels(project, service));
   auto tags = build.tags;
   tags.push_back(reconcile::image_name(project, service, globals().compatibility));

@@ -202,7 +202,9 @@ Result<std::vector<std::string>> maybe_exec_list(const Source& source) {
 Result<std::optional<Nanoseconds>> health_duration(const Flags& flags, const std::string& name) {
   ASSIGN_OR_RETURN(const std::string text, flags.text(name));
   if (text.empty()) return std::optional<Nanoseconds>();
-  ASSIGN_OR_RETURN(const Nanoseconds value, parse_duration(text));
+  const bool negative = text.starts_with('-');
+  ASSIGN_OR_RETURN(Nanoseconds value, parse_duration(negative ? text.substr(1) : text));
+  if (negative) value = -value;
   if (value.count() == 0) return std::optional<Nanoseconds>();
   if (value < std::chrono::milliseconds(1)) return invalid("Interval \"" + name + "\" cannot be less than 1ms");
   return std::optional(value);
@@ -235,7 +237,7 @@ Result<Meaning> parse_healthcheck(const Source& source) {
   if (!retries.empty()) {
     if (retries.starts_with('-')) return invalid("--retries cannot be negative (" + retries + ")");
     if (retries.size() > 9 || retries.find_first_not_of("0123456789") != std::string::npos)
-      return invalid("--retries must be a number, not \"" + retries + "\"");
+      return invalid("strconv.ParseInt: parsing \"" + retries + "\": invalid syntax");
     check.spec.retries = std::stoi(retries);
     if (*check.spec.retries == 0) check.spec.retries.reset();
   }

@@ -89,6 +89,20 @@ JSON
 )"
 contains "$out" '      "tags": [
         "a:1",'
+mkdir -p "$DOCKER_CONFIG"
+echo '{"proxies":{"default":{"httpProxy":"http://p:1","noProxy":"corp","allProxy":"all"}}}' >"$DOCKER_CONFIG/config.json"
+passes compose -f print.yaml build --print base
+equals "$(printf %s "$out" | tr -d ' \n' | grep -o '"args":{[^}]*}')" '"args":{"HTTP_PROXY":"http://p:1","NO_PROXY":"corp"}'
+
+it "gives containers the proxies of Docker's client that their service does not mention"
+printf 'services: {a: {image: tiny, environment: {HTTP_PROXY: mine, no_proxy: }}}\n' >proxies.yaml
+passes compose -f proxies.yaml run --rm -T a sh -c 'env | grep -i _proxy | sort'
+equals "$out" "ALL_PROXY=all
+HTTP_PROXY=mine
+NO_PROXY=corp
+all_proxy=all
+http_proxy=http://p:1"
+rm "$DOCKER_CONFIG/config.json"
 
 it "refuses what it cannot honour by name"
 fails 1 compose build --sbom true low
