@@ -32,14 +32,17 @@ namespace {
 
 /// A new v1 cpuset is empty and takes no process: it starts with its parent's cpus and memory nodes. `mems` is written last, so
 /// that where it is set nothing is left to do: so in a folder whose parent clones (share_cpuset()).
-Result<> inherit_cpuset(const std::string& folder, std::size_t mount_point_size) {
+Result<> inherit_cpuset(const std::string& folder, std::size_t mount_point_size, bool just_made = false) {
   const auto empty = [](const std::string& text) { return text.find_first_not_of(" \n") == std::string::npos; };
   ASSIGN_OR_RETURN(const auto mems, sys::read_file(folder + "/cpuset.mems"));
   if (!empty(mems)) return {};
   const std::string above = folder.substr(0, folder.rfind('/'));
   // Whoever made the one above need not have filled it.
   if (above.size() > mount_point_size) TRY(inherit_cpuset(above, mount_point_size));
-  ASSIGN_OR_RETURN(const auto cpus, sys::read_file(folder + "/cpuset.cpus"));
+  std::string cpus;
+  if (!just_made) {
+    ASSIGN_OR_RETURN(cpus, sys::read_file(folder + "/cpuset.cpus"));
+  }
   if (empty(cpus)) {
     ASSIGN_OR_RETURN(const auto parent, sys::read_file(above + "/cpuset.cpus"));
     TRY(sys::write_file(folder + "/cpuset.cpus", parent));
@@ -67,7 +70,7 @@ Result<> make_folder(const CgroupFolder& folder, std::vector<std::string>& made)
   // The usual case: another container of the project has made those above.
   if (::mkdir(path.c_str(), 0755) == 0) {
     made.push_back(path);
-    return cpuset ? inherit_cpuset(path, start) : Result<>();
+    return cpuset ? inherit_cpuset(path, start, true) : Result<>();
   }
   for (std::size_t end = path.find('/', start + 1);;) {
     const std::string part = path.substr(0, end);
