@@ -98,10 +98,11 @@ Result<> attach_root(const InitContext& context) {
   return kernel::mount_setattr(context.root.borrow(), AT_RECURSIVE, attributes).with("making the root private");
 }
 
-Result<> make_root_readonly(const InitContext& context) {
-  if (!context.config->root.readonly) return {};
+Result<> make_readonly(const InitContext& context, const std::vector<UniqueFd>& mounts) {
   mount_attr attributes{};
   attributes.attr_set = MOUNT_ATTR_RDONLY;
+  for (const UniqueFd& mount : mounts) TRY(kernel::mount_setattr(mount.borrow(), 0, attributes).with("making a tmpfs read-only"));
+  if (!context.config->root.readonly) return {};
   return kernel::mount_setattr(context.root.borrow(), 0, attributes).with("root.readonly");
 }
 
@@ -129,7 +130,7 @@ Result<> build_root(InitContext& context, Stage& stage) {
   const Fd root = context.root.borrow();
   const bool user_namespace = context.namespaces.has(CLONE_NEWUSER);
   TRY(attach_root(context));
-  TRY(attach_mounts(root, context.mounts, context.sources, context.cgroups,
+  ASSIGN_OR_RETURN(const auto read_only, attach_mounts(root, context.mounts, context.sources, context.cgroups,
                     {.mount_label = config.linux_.mount_label,
                      .new_cgroup_namespace = context.namespaces.new_cgroup,
                      .user_namespace = user_namespace}));
@@ -138,6 +139,7 @@ Result<> build_root(InitContext& context, Stage& stage) {
   TRY(protect_paths(root, config.linux_.readonly_paths).with("linux.readonlyPaths"));
   if (config.process->terminal) {
     ASSIGN_OR_RETURN(stage.terminal, open_terminal(root, config.process->console_size));
+    if (!context.console_socket.valid()) keep_lines_plain(stage.terminal.master.borrow());
     TRY(bind_console(root, stage.terminal.slave.borrow()));
   }
   if (context.hooks_before_pivot) {
@@ -148,7 +150,7 @@ Result<> build_root(InitContext& context, Stage& stage) {
   (void)open_target(root, config.process->cwd, {}).has_value();
   TRY(run_hooks(config.hooks.create_container, hook_run(context, context.bundle), "createContainer"));
   // After the hooks: they may still write to the root.
-  TRY(make_root_readonly(context));
+  TRY(make_readonly(context, read_only));
   TRY(enter_root(root, context.pivot));
   context.root.reset();
   return set_root_propagation(context);

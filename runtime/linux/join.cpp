@@ -59,6 +59,7 @@ Result<> give_terminal(JoinContext& context) {
     TRY(send_terminal(context.console_socket.borrow(), terminal.master.borrow()).with("console socket"));
   else
     attached = terminal.master.borrow();
+  if (attached.valid()) keep_lines_plain(attached);
   TRY(context.sync.send(SyncType::ready, 0, {}, attached));
   return take_terminal(terminal.slave.borrow(), context.process->user.uid);
 }

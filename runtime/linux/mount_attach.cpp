@@ -131,48 +131,65 @@ Result<> make_link(Fd root, const PlannedMount& mount, const std::string& text) 
   return base::errno_error(errno, "symlink");
 }
 
+/// The permissions of the folder a tmpfs without "mode" is put on, for it to look the same: as under runc. "" where there is none.
+std::string mode_to_inherit(Fd root, const PlannedMount& mount) {
+  const auto is_mode = [](const auto& parameter) { return parameter.first == "mode"; };
+  if (mount.type != "tmpfs" || std::ranges::any_of(mount.data, is_mode)) return {};
+  const auto folder = kernel::open_in_root(root, mount.destination.c_str(), O_PATH | O_DIRECTORY);
+  struct stat about {};
+  if (!folder || ::fstat(folder->number(), &about) != 0) return {};
+  char text[16];
+  std::snprintf(text, sizeof text, "%o", about.st_mode & 07777U);
+  return text;
+}
+
 Result<> attach_one(Fd root, const PlannedMount& mount, MountSource& source, const CgroupHost& cgroups,
-                    const AttachOptions& options) {
+                    const AttachOptions& options, std::vector<UniqueFd>& read_only) {
   if (!source.link.empty()) return make_link(root, mount, source.link);
-  ASSIGN_OR_RETURN(const auto target,
-                   open_target(root, mount.destination,
-                               {.kind = source.folder ? TargetKind::folder : TargetKind::file,
-                                .nofollow = mount.destination_nofollow}));
+  // What is masked and written below /proc and /sys relies on their being there and nowhere else (CVE-2019-19921).
+  const bool kernel_files = mount.kind == MountKind::filesystem && (mount.type == "proc" || mount.type == "sysfs");
+  const std::string inherited = mount.kind == MountKind::filesystem ? mode_to_inherit(root, mount) : std::string();
+  const auto target = open_target(root, mount.destination,
+                                  {.kind = source.folder ? TargetKind::folder : TargetKind::file,
+                                   .nofollow = mount.destination_nofollow || kernel_files});
+  if (!target && kernel_files && target.error().kind == base::ErrorKind::invalid)
+    return base::make_error(base::ErrorKind::invalid, "filesystem \"" + mount.type + "\" must be mounted on ordinary directory");
+  if (!target) return target.error();
   switch (mount.kind) {
-    case MountKind::remount: return remount(target.borrow(), mount);
-    case MountKind::bind: return kernel::move_mount(source.tree.borrow(), target.borrow());
+    case MountKind::remount: return remount(target->borrow(), mount);
+    case MountKind::bind: return kernel::move_mount(source.tree.borrow(), target->borrow());
     case MountKind::cgroup:
-      if (cgroups.unified_only() || mount.type == "cgroup2") return attach_cgroup_v2(target.borrow(), mount, options);
-      return attach_cgroup_v1(target.borrow(), mount, source, cgroups, options);
+      if (cgroups.unified_only() || mount.type == "cgroup2") return attach_cgroup_v2(target->borrow(), mount, options);
+      return attach_cgroup_v1(target->borrow(), mount, source, cgroups, options);
     case MountKind::filesystem: break;
   }
   PlannedMount plain = mount;
-  if (mount.copy_up) plain.attributes.set &= ~static_cast<std::uint64_t>(MOUNT_ATTR_RDONLY);
-  ASSIGN_OR_RETURN(const auto tree, filesystem_or_substitute(plain, options));
+  // A new tmpfs is empty: what is copied, mounted or made in it comes before it may become read-only.
+  const bool later = mount.type == "tmpfs" && (mount.attributes.set & MOUNT_ATTR_RDONLY) != 0;
+  if (!inherited.empty()) plain.data.emplace_back("mode", inherited);
+  if (later) plain.attributes.set &= ~static_cast<std::uint64_t>(MOUNT_ATTR_RDONLY);
+  ASSIGN_OR_RETURN(auto tree, filesystem_or_substitute(plain, options));
   if (mount.copy_up) {
     ASSIGN_OR_RETURN(const auto from, kernel::open_in_root(root, mount.destination.c_str(), O_RDONLY | O_DIRECTORY));
     TRY(copy_tree(from.borrow(), tree.borrow()));
-    if (mount.attributes.set & MOUNT_ATTR_RDONLY) {
-      mount_attr attributes{};
-      attributes.attr_set = MOUNT_ATTR_RDONLY;
-      TRY(kernel::mount_setattr(tree.borrow(), 0, attributes));
-    }
   }
-  TRY(kernel::move_mount(tree.borrow(), target.borrow()));
-  return set_propagation(tree.borrow(), mount);
+  TRY(kernel::move_mount(tree.borrow(), target->borrow()));
+  TRY(set_propagation(tree.borrow(), mount));
+  if (later) read_only.push_back(std::move(tree));
+  return {};
 }
 
 }  // namespace
 
-Result<> attach_mounts(Fd root, const std::vector<PlannedMount>& plan, std::vector<MountSource>& sources,
-                       const CgroupHost& cgroups, const AttachOptions& options) {
+Result<std::vector<UniqueFd>> attach_mounts(Fd root, const std::vector<PlannedMount>& plan, std::vector<MountSource>& sources,
+                                            const CgroupHost& cgroups, const AttachOptions& options) {
+  std::vector<UniqueFd> read_only;
   for (std::size_t index = 0; index < plan.size(); ++index) {
-    auto done = attach_one(root, plan[index], sources[index], cgroups, options);
-    if (!done) return std::move(done).with("mounting " + (plan[index].type.empty() ? "bind" : plan[index].type) + " at " +
-                                           plan[index].destination);
+    auto done = attach_one(root, plan[index], sources[index], cgroups, options, read_only);
+    if (!done) TRY(std::move(done).with("mounting " + (plan[index].type.empty() ? "bind" : plan[index].type) + " at " + plan[index].destination));
     sources[index] = MountSource{};
   }
-  return {};
+  return read_only;
 }
 
 }  // namespace runtime

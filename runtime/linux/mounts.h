@@ -40,8 +40,9 @@ struct AttachOptions {
 };
 
 /// Attaches everything below `root`, in order. Runs in the container's namespaces before pivot_root.
-base::Result<> attach_mounts(base::Fd root, const std::vector<PlannedMount>& plan, std::vector<MountSource>& sources,
-                             const CgroupHost& cgroups, const AttachOptions& options);
+/// Returns the tmpfs mounts that must become read-only once everything is in them, /dev and its nodes above all.
+base::Result<std::vector<base::UniqueFd>> attach_mounts(base::Fd root, const std::vector<PlannedMount>& plan, std::vector<MountSource>& sources,
+                                                        const CgroupHost& cgroups, const AttachOptions& options);
 
 /// Copies what is below `from` to `to`: modes, owners, links, devices, extended attributes (tmpcopyup).
 base::Result<> copy_tree(base::Fd from, base::Fd to);

@@ -64,6 +64,13 @@ Result<> send_terminal(Fd socket, Fd master) {
   return sys::send_fds(socket, "/dev/ptmx", fds);
 }
 
+void keep_lines_plain(Fd master) {
+  termios settings{};
+  if (::isatty(1) != 0 || ::tcgetattr(master.number(), &settings) != 0) return;
+  settings.c_oflag &= ~static_cast<tcflag_t>(ONLCR);
+  (void)::tcsetattr(master.number(), TCSANOW, &settings);
+}
+
 struct TerminalRelay::Saved {
   termios settings{};
 };

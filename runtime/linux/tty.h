@@ -25,6 +25,10 @@ base::Result<> take_terminal(base::Fd slave, std::uint32_t uid);
 /// Sends `master` over the unix socket at the other end of `socket` as runc and crun do: its name and one descriptor.
 base::Result<> send_terminal(base::Fd socket, base::Fd master);
 
+/// For a terminal the runtime relays to its own standard output: where that is a file or a pipe, nobody moves a cursor, and it gets
+/// the program's lines as written, as under runc. Before the program starts.
+void keep_lines_plain(base::Fd master);
+
 /// Copies between our standard streams and `master` until the other side is gone, our terminal in raw mode meanwhile, with its
 /// size kept in step. Signals pending on `signals` (a signalfd) and the end of `child` (a pidfd) are left to `on_signal` and stop it.
 class TerminalRelay {

@@ -39,6 +39,20 @@ TEST_CASE("a link in the image does not lead a mount out of the root", "[ns]") {
   CHECK_FALSE(std::filesystem::exists("/not/there/yet"));
 }
 
+TEST_CASE("procfs and sysfs are not mounted through a link of the image", "[ns]") {
+  NEED_CONTAINERS();
+  for (const std::string name : {"proc", "sys"}) {
+    Bundle bundle;
+    std::filesystem::remove_all(bundle.root() / name);
+    std::filesystem::create_directories(bundle.root() / "elsewhere");
+    std::filesystem::create_directory_symlink("/elsewhere", bundle.root() / name);
+    const auto seen = bundle.run();
+    CHECK(seen.code == 1);
+    CHECK(seen.err.find("must be mounted on ordinary directory") != std::string::npos);
+    CHECK(bundle.leftovers() == "");
+  }
+}
+
 TEST_CASE("a volume's device node target that is a link is not written through", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;

@@ -124,6 +124,16 @@ TEST_CASE("exec takes user, directory, variables and capabilities from its flags
   CHECK(bundle.runtime({"--command-codes=false", "exec", bundle.id(), "nosuch"}).code == 255);
 }
 
+TEST_CASE("a terminal's output is plain lines where it goes to a file", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.process->terminal = true;
+  const auto seen = bundle.probe({"print", "one"}).run();
+  INFO(seen.err);
+  CHECK(seen.out == "one\n");
+  CHECK(seen.code == 0);
+}
+
 TEST_CASE("events tells numbers, and when the kernel killed for want of memory", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;

@@ -49,6 +49,34 @@ TEST_CASE("Docker's default mounts, devices and links are there", "[ns]") {
         "/dev/stderr link 0777 0:0 -> /proc/self/fd/2\n/dev/console ENOENT\n");
 }
 
+TEST_CASE("a read-only /dev gets its nodes, and a read-only tmpfs its mounts, before it is closed", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  for (auto& mount : bundle.config.mounts)
+    if (mount.destination == "/dev") mount.options.emplace_back("ro");
+  bundle.config.mounts.push_back(tmpfs("/srv", {"ro"}));
+  bundle.config.mounts.push_back(tmpfs("/srv/inner"));
+  const auto seen = bundle.run();
+  INFO(seen.err);
+  CHECK(mount_line(seen, "/dev").find(" ro,nosuid") != std::string::npos);
+  CHECK(mount_line(seen, "/dev/pts").find(" rw,") != std::string::npos);
+  bundle.probe({"do", "mkdir", "/dev/made", ",", "mkdir", "/srv/made", ",", "mkdir", "/srv/inner/made", ",", "file", "/dev/null"});
+  CHECK(bundle.run().out == "mkdir EROFS\nmkdir EROFS\nmkdir ok\n/dev/null char 0666 0:0 1,3\n");
+}
+
+TEST_CASE("a tmpfs has the permissions of the folder below it, or those it asks for", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  std::filesystem::create_directories(bundle.root() / "srv/kept");
+  std::filesystem::permissions(bundle.root() / "srv/kept", std::filesystem::perms(0710));
+  bundle.config.mounts.push_back(tmpfs("/srv/kept"));
+  bundle.config.mounts.push_back(tmpfs("/srv/new"));
+  bundle.probe({"file", "/srv/kept", "/srv/new"});
+  CHECK(bundle.run().out == "/srv/kept dir 0710 0:0\n/srv/new dir 1777 0:0\n");
+  bundle.config.mounts[bundle.config.mounts.size() - 2].options = {"mode=1500"};
+  CHECK(bundle.run().out == "/srv/kept dir 1500 0:0\n/srv/new dir 0755 0:0\n");  // the folder of the first run
+}
+
 TEST_CASE("masked files read as empty, masked folders too, and read-only paths refuse writes", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;
