@@ -82,7 +82,9 @@ std::vector<std::string> final_environment(const spec::Process& process) {
     else
       out[at->second] = variable;
   }
-  if (places.contains("HOME")) return out;
+  const auto given = places.find("HOME");
+  // An empty one is none, as under runc.
+  if (given != places.end() && out[given->second] != "HOME=") return out;
   std::string home = "/";
   if (const auto users = sys::read_file("/etc/passwd", 1 << 20)) {
     const std::string uid = std::to_string(process.user.uid);
@@ -101,7 +103,10 @@ std::vector<std::string> final_environment(const spec::Process& process) {
       if (!fields[5].empty()) home = fields[5];
     });
   }
-  out.push_back("HOME=" + home);
+  if (given != places.end())
+    out[given->second] = "HOME=" + home;
+  else
+    out.push_back("HOME=" + home);
   return out;
 }
 

@@ -87,6 +87,8 @@ TEST_CASE("the environment is exactly the configured one, the last of duplicates
   bundle.config.process->env = {"A=1", "B=2", "A=3", "EMPTY="};
   const auto seen = bundle.probe({"environ"}).run();
   CHECK(seen.out == "A=3\nB=2\nEMPTY=\nHOME=/root\n");
+  bundle.config.process->env = {"HOME=/x", "A=1", "HOME="};
+  CHECK(bundle.run().out == "HOME=/root\nA=1\n");
 }
 
 TEST_CASE("no_new_privs, limits, oom score, scheduler and io priority are set", "[ns]") {
