@@ -138,6 +138,7 @@ Result<> make_devices(Fd root, const spec::Config& config, const DeviceChoice& c
   std::string opened;
   for (std::size_t index = 0; index < devices.size(); ++index) {
     const spec::Device& device = devices[index];
+    if (choice.defaults && device.path == "/dev/ptmx") continue;  // is the link to this container's own, as under runc
     const auto [folder_path, name] = split(device.path);
     if (name.empty() || !device.path.starts_with('/'))
       return base::make_error(base::ErrorKind::invalid, "linux.devices: '" + device.path + "' is not an absolute path");

@@ -49,6 +49,13 @@ TEST_CASE("Docker's default mounts, devices and links are there", "[ns]") {
         "/dev/stderr link 0777 0:0 -> /proc/self/fd/2\n/dev/console ENOENT\n");
 }
 
+TEST_CASE("a device /dev/ptmx is the container's own multiplexer", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.linux_.devices.push_back({.type = "c", .path = "/dev/ptmx", .major = 5, .minor = 2, .file_mode = {}, .uid = {}, .gid = {}});
+  CHECK(bundle.probe({"file", "/dev/ptmx"}).run().out == "/dev/ptmx link 0777 0:0 -> pts/ptmx\n");
+}
+
 TEST_CASE("a read-only /dev gets its nodes, and a read-only tmpfs its mounts, before it is closed", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;
