@@ -142,7 +142,13 @@ std::string Reference::full() const { return name() + (digest.empty() ? ":" + ta
 
 std::string Reference::familiar_name() const {
   if (domain != "docker.io") return name();
-  return path.starts_with("library/") ? path.substr(8) : path;
+  const auto slash = path.find('/');
+  if (slash == std::string::npos) return path;
+  const auto first = path.substr(0, slash), rest = path.substr(slash + 1);
+  if (first == "library" && rest.find('/') == std::string::npos) return rest;
+  // Without its domain this one would be read as another registry's.
+  if (first == "localhost" || first.find('.') != std::string::npos) return name();
+  return path;
 }
 
 std::string Reference::familiar() const { return familiar_name() + (digest.empty() ? ":" + tag : "@" + digest); }

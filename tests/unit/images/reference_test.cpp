@@ -25,6 +25,8 @@ TEST_CASE("short names are completed the way Docker does", "[images]") {
 TEST_CASE("names are shown the way people write them", "[images]") {
   CHECK(parse_reference("docker.io/library/nginx")->familiar() == "nginx:latest");
   CHECK(parse_reference("docker.io/user/app:1")->familiar() == "user/app:1");
+  CHECK(parse_reference("docker.io/library/a/b:1")->familiar() == "library/a/b:1");
+  CHECK(parse_reference("docker.io/rocker.io/r")->familiar() == "docker.io/rocker.io/r:latest");
   CHECK(parse_reference("quay.io/x/y")->familiar() == "quay.io/x/y:latest");
 }
 
