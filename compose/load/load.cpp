@@ -101,8 +101,10 @@ std::optional<Loaded> load_tree(Context& context) {
   if (context.failed()) return std::nullopt;
   if (options.normalize) {
     if (options.interpolate && loaded.tree.find("services") == nullptr) loaded.tree.at_key("services") = Node::make_mapping();
-    normalize(context, loaded.tree, loaded.name, source.environment);
+    // With variables in place no build argument takes its value from the environment.
+    normalize(context, loaded.tree, loaded.name, options.interpolate ? source.environment : model::StringMap());
   }
+  if (!options.normalize && !options.interpolate) return loaded;  // `name:` stays as it is written, too
   Node& name = loaded.tree.at_key("name");
   name = Node::make_string(loaded.name, name.at);
   return loaded;

@@ -141,7 +141,8 @@ Node Session::load_model(const ModelSource& source, const std::vector<std::strin
   set_defaults(model);
   check_tree(context_, model);
   if (context_.options.resolve_paths || !including.empty()) resolve_paths(context_, model, source.base);
-  if (context_.options.interpolate) resolve_environment_names(model, source.environment);
+  // Docker Compose asks for names to stay without a value with variables in place, but not of what is included.
+  if (context_.options.interpolate || !including.empty()) resolve_environment_names(model, source.environment);
   return model;
 }
 

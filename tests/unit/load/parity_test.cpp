@@ -299,3 +299,15 @@ TEST_CASE("where variables stay in their place, names without a value stay witho
   CHECK(holds(raw("[A, B=$A]"), "    environment:\n      - A\n      - B=$A\n"));
   CHECK(holds(raw("{A: }"), "    environment:\n      A: null\n"));
 }
+
+TEST_CASE("with variables in place and nothing normalised, the name is as it is written", "[load][parity]") {
+  const auto raw = [](const std::string& text, bool normalize) {
+    const LoadOptions options{.files = {"/p/c.yaml"}, .working_dir = "/p", .environment = {{"A", "1"}}, .interpolate = false, .normalize = normalize};
+    return *raw_config(options, *memory_files({{"/p/c.yaml", text}, {"/p/i.yaml", service("environment: [A]")}}), false).text;
+  };
+  CHECK(raw("services: {a: {image: x}}", false) == "services:\n  a:\n    image: x\n");
+  CHECK(holds(raw("name: ${A}b\nservices: {a: {image: x}}", false), "name: ${A}b\n"));
+  CHECK(holds(raw(service("build: {args: {A: , K: v}}"), true), "args:\n        K: v\n"));
+  // What is included has its names resolved.
+  CHECK(holds(raw("include: [i.yaml]", true), "environment:\n      - A=1\n"));
+}
