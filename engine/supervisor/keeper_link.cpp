@@ -1,6 +1,7 @@
 #include "engine/supervisor/keeper_link.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -96,6 +97,9 @@ Result<std::vector<ReportedExit>> KeeperLink::exits() {
 base::Error become_keeper(const std::string& project, const KeeperLink& link, base::UniqueFd lock) {
   // The attribute survives execve; set first, so that no grandchild slips through in between. prctl(2)
   (void)::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  // What a library opened (Asio's accept() does not say SOCK_CLOEXEC) would live on in the keeper: clients would wait for ever on
+  // connections that nobody serves.
+  (void)::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   const auto inherit = [](int fd) { (void)::fcntl(fd, F_SETFD, 0); };
   std::vector<std::string> words{"compose-engine", "keeper", "--adopt", "--project", project,
                                  "--lock-fd", std::to_string(lock.number())};

@@ -40,12 +40,20 @@ for round in 1 2 3; do
   eventually 1 alive supervisor "$old"
 done
 
-it "answers pages and names within a second of kill -9 of the keeper"
+it "answers pages and names within a second of kill -9 of the keeper, and commands that were waiting go on"
+mkfifo "$work/typed"; exec {typed}<>"$work/typed"
+timeout -s KILL 30 "$bin/compose" run --rm -T counter sh -c 'cat /image-marker; read line; echo " $line"; exit 9' <"$work/typed" >"$work/said" 2>"$work/stderr" & waiting=$!
+begun() { grep -q inside "$work/said"; }
+eventually 10 begun
 old=$(pid_of keeper); kill -9 "$old"
 eventually 1 page
 eventually 1 resolves
 eventually 1 alive keeper "$old"
 eventually 1 alive supervisor
+echo typed >&"$typed"
+code=0; wait $waiting || code=$?
+equals "$code" 9
+equals "$(tr -d '\n' <"$work/said")" "inside typed"
 
 it "survives kill -9 of both, and is re-adopted by the next command"
 kill -9 "$(pid_of keeper)" "$(pid_of supervisor)"
