@@ -64,6 +64,7 @@ struct Step {
 struct Plan {
   std::vector<Step> steps;
   std::string generation_json;      ///< stored as a new generation when every step succeeded; "" = none
+  bool again = false;               ///< told before, to a supervisor that died over it: what is done already counts as done
 };
 
 /// What the executor reports while it works: "Container demo-web-1 Started".

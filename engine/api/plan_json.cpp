@@ -82,7 +82,7 @@ json encode(const Step& value) {
 }
 
 CODEC_FIELDS(Step, F(action) F(reason) F(hazard) F(after) F(optional))
-CODEC_FIELDS(Plan, F(steps) F(generation_json))
+CODEC_FIELDS(Plan, F(steps) F(generation_json) F(again))
 CODEC_FIELDS(Progress, F(object) F(name) F(status) F(error) F(step))
 CODEC_FIELDS(Event, F(time_ns) F(type) F(action) F(id) F(attributes))
 CODEC_FIELDS(StepError, F(step) F(object) F(name) F(error))

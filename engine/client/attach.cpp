@@ -90,30 +90,29 @@ Attachment& Attachment::operator=(Attachment&&) noexcept = default;
 Attachment::~Attachment() = default;
 
 Result<Attachment> attach(const std::string& project, const std::string& name) {
-  TRY(ensure_supervisor(project));
-  ASSIGN_OR_RETURN(auto answer, request(project, "POST", "/containers/" + escape(name) + "/attach", ""));
-  if (answer.status != 101) {
+  const auto once = [&]() -> Result<Attachment> {
+    TRY(ensure_supervisor(project));
+    ASSIGN_OR_RETURN(auto answer, request(project, "POST", "/containers/" + escape(name) + "/attach", ""));
+    if (answer.status == 101) return Attachment(project, name, std::move(answer.socket), std::move(answer.body));
     ASSIGN_OR_RETURN(const auto text, read_body(answer));
     ASSIGN_OR_RETURN(auto error, from_json<base::Error>(text));
     return error;
+  };
+  for (const auto deadline = std::chrono::steady_clock::now() + reconnect_limit;;) {
+    auto attached = once();
+    // A supervisor that is killed meanwhile is followed by the next.
+    if (attached || attached.error().kind != ErrorKind::unavailable || std::chrono::steady_clock::now() > deadline) return attached;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
-  return Attachment(project, name, std::move(answer.socket), std::move(answer.body));
 }
 
 /// The supervisor was killed: to the next one. True when the container has ended meanwhile, as `result` tells then.
 Result<bool> Attachment::reconnect(AttachResult& result) {
-  const auto deadline = std::chrono::steady_clock::now() + reconnect_limit;
-  while (true) {
-    auto next = attach(project_, name_);
-    if (next) {
-      socket_ = std::move(next->socket_);
-      rest_ = std::move(next->rest_);
-      break;
-    }
-    if (next.error().kind == ErrorKind::not_found) return true;  // ended and removed (`run --rm`)
-    if (next.error().kind != ErrorKind::unavailable || std::chrono::steady_clock::now() > deadline) return std::move(next).error();
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  auto next = attach(project_, name_);
+  if (!next && next.error().kind == ErrorKind::not_found) return true;  // ended and removed (`run --rm`)
+  if (!next) return std::move(next).error();
+  socket_ = std::move(next->socket_);
+  rest_ = std::move(next->rest_);
   // One that ended while nobody served it will send nothing any more.
   const auto info = container(name_);
   if (info && info->state != ContainerState::exited && info->state != ContainerState::dead) return false;

@@ -205,8 +205,14 @@ Result<> revive(const std::string& project) {
 }
 
 Result<Outcome> execute(const std::string& project, const Plan& plan, const ExecuteOptions& options) {
-  const std::string body = to_json(plan), id = fresh_id();
-  return insist(project, [&]() -> Result<Outcome> {
+  const std::string id = fresh_id();
+  std::string body = to_json(plan);
+  return insist(project, [&, told = false]() mutable -> Result<Outcome> {
+    if (std::exchange(told, true) && !plan.again) {
+      Plan again = plan;
+      again.again = true;
+      body = to_json(again);
+    }
     ASSIGN_OR_RETURN(auto answer, request(project, "POST", "/plan?id=" + id, body));
     return watch(project, std::move(answer), id, options);
   });

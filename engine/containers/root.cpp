@@ -163,6 +163,19 @@ base::Result<base::UniqueFd> open_stopped_root(const std::string& id, const std:
 
 base::Result<> remove_files(const std::string& id) { return base::sys::remove_tree(paths::container(id)); }
 
+void sweep_files(const std::set<std::string>& recorded, std::chrono::seconds young) {
+  std::error_code failed;
+  const auto now = std::filesystem::file_time_type::clock::now();
+  std::vector<std::filesystem::path> left;
+  for (auto it = std::filesystem::directory_iterator(paths::container(""), failed); !failed && it != std::filesystem::directory_iterator();
+       it.increment(failed)) {
+    std::error_code gone;
+    const auto changed = it->last_write_time(gone);
+    if (!gone && now - changed > young && !recorded.contains(it->path().filename().string())) left.push_back(it->path());
+  }
+  for (const auto& folder : left) (void)base::sys::remove_tree(folder).has_value();
+}
+
 namespace {
 
 /// Compares the writable layer with what lies below it.

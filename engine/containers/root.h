@@ -1,7 +1,9 @@
 #pragma once
 // A container's root file system: overlay of the image's layers and the container's own writable layer.
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,5 +48,8 @@ base::Result<std::int64_t> size_of_changes(const std::string& id);
 
 /// Deletes the container's folder: writable layer, config, logs and all. Missing is success.
 base::Result<> remove_files(const std::string& id);
+/// Removes the folders of containers that nobody has a record of: what a kill in the middle of a creation leaves. Young ones stay: they
+/// may be somebody's who is about to write his record.
+void sweep_files(const std::set<std::string>& recorded, std::chrono::seconds young);
 
 }  // namespace engine::containers

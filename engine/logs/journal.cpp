@@ -1,6 +1,7 @@
 #include "engine/logs/journal.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -20,6 +21,8 @@ constexpr std::size_t file_bytes = page_bytes + 2 * Journal::buffer_bytes;
 /// While less than this is free behind the pending bytes, they are moved to the front first. Pending bytes are an unfinished line
 /// (≤ max_record_text) in ordinary operation, so the move is small and never overlaps.
 constexpr std::size_t room_wanted = Journal::buffer_bytes / 2;
+
+constexpr int lock_limit_ms = 1000;
 
 /// SIGKILL leaves a prefix of our stores; this keeps the compiler from changing their order.
 void in_order() { std::atomic_signal_fence(std::memory_order_seq_cst); }
@@ -55,10 +58,11 @@ base::Result<Journal> Journal::open(const std::filesystem::path& path) {
   Journal journal;
   ASSIGN_OR_RETURN(journal.file_, base::sys::open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   const int fd = journal.file_.number();
-  if (::flock(fd, LOCK_EX | LOCK_NB) < 0) {
-    if (errno == EWOULDBLOCK)
-      return base::make_error(base::ErrorKind::exhausted, path.string() + " is held by another process");
-    return base::errno_error(errno, "flock " + path.string());
+  // A child that a killed supervisor was just spawning has copies of its descriptors until it executes its program.
+  for (int waited_ms = 0; ::flock(fd, LOCK_EX | LOCK_NB) < 0; ++waited_ms) {
+    if (errno != EWOULDBLOCK) return base::errno_error(errno, "flock " + path.string());
+    if (waited_ms == lock_limit_ms) return base::make_error(base::ErrorKind::exhausted, path.string() + " is held by another process");
+    (void)::poll(nullptr, 0, 1);
   }
   struct stat status{};
   TRY(base::sys::wrap("stat " + path.string(), ::fstat(fd, &status)));
@@ -109,6 +113,8 @@ Journal& Journal::operator=(Journal&& other) noexcept {
 
 Journal::~Journal() {
   if (page_) ::munmap(page_, file_bytes);
+  // Closing alone leaves the lock with copies in children that are being spawned.
+  if (file_.valid()) (void)::flock(file_.number(), LOCK_UN);
 }
 
 void Journal::give_back(Stream stream) {

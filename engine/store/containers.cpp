@@ -158,6 +158,16 @@ Result<std::vector<ContainerRecord>> Store::containers(const std::optional<std::
   return rows(query.bind(*project));
 }
 
+Result<std::set<std::string>> Store::container_ids() {
+  ASSIGN_OR_RETURN(auto query, db_->query("SELECT id FROM containers"));
+  std::set<std::string> all;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, query.step());
+    if (!more) return all;
+    all.insert(query.text(0));
+  }
+}
+
 Result<std::vector<std::string>> Store::containers_of_image(const std::string& image_id) {
   ASSIGN_OR_RETURN(auto query, db_->query("SELECT id FROM containers WHERE image_id=? ORDER BY id"));
   query.bind(image_id);

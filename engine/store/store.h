@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -168,6 +169,8 @@ class Store {
   Result<ContainerRecord> find_container(const std::string& name_or_prefix);
   /// Of one project, or all; ordered by name.
   Result<std::vector<ContainerRecord>> containers(const std::optional<std::string>& project = std::nullopt);
+  /// Of every project.
+  Result<std::set<std::string>> container_ids();
 
   // Networks.
   Result<> insert_network(const NetworkRecord& record);   ///< exists: name or uplink index is taken

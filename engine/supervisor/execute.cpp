@@ -111,7 +111,7 @@ class PlanRun : public std::enable_shared_from_this<PlanRun> {
     }
     if (const auto* a = std::get_if<StopContainer>(&action)) return project_.stop(a->name, a->timeout);
     if (const auto* a = std::get_if<RestartContainer>(&action)) return restart(*a);
-    if (const auto* a = std::get_if<KillContainer>(&action)) return project_.kill(a->name, a->signal);
+    if (const auto* a = std::get_if<KillContainer>(&action)) return project_.kill(a->name, a->signal, plan_.again);
     if (const auto* a = std::get_if<PauseContainer>(&action)) return project_.pause(a->name, true);
     if (const auto* a = std::get_if<UnpauseContainer>(&action)) return project_.pause(a->name, false);
     if (const auto* a = std::get_if<RemoveContainer>(&action)) return project_.remove(*a);

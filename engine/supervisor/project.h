@@ -107,7 +107,7 @@ class Project {
   Task<Result<>> start_held(ContainerPtr container);
   Task<Result<>> stop(std::string name, std::optional<Nanoseconds> timeout);
   Task<Result<>> stop_held(ContainerPtr container, std::optional<Nanoseconds> timeout);
-  Task<Result<>> kill(std::string name, std::string signal);
+  Task<Result<>> kill(std::string name, std::string signal, bool again);
   Task<Result<>> pause(std::string name, bool paused);
   Task<Result<>> remove(action::RemoveContainer action);
   Task<Result<>> remove_held(ContainerPtr container, bool volumes);

@@ -32,6 +32,9 @@ using base::UniqueFd;
 using ImagePtr = std::shared_ptr<const images::Image>;
 using StringMap = std::map<std::string, std::string>;
 
+/// A container's folder without a record is older than this only when whoever was making it is dead.
+constexpr std::chrono::minutes half_made_limit{10};
+
 /// "container:NAME" → "NAME"; "" for anything else.
 std::string peer_name(const std::string& mode) { return mode.starts_with("container:") ? mode.substr(10) : ""; }
 
@@ -520,6 +523,8 @@ Result<> RealBackend::remove_image(const std::string& reference) {
 Result<> RealBackend::close(bool empty) {
   if (!empty) return {};
   ASSIGN_OR_RETURN(const auto store, stores_.take());
+  ASSIGN_OR_RETURN(const auto recorded, store->container_ids());
+  containers::sweep_files(recorded, half_made_limit);
   // The project's subtree in every hierarchy, and ours above it when it was the last; rmdir refuses what is in use.
   std::error_code failed;
   std::vector<std::filesystem::path> hierarchies{"/sys/fs/cgroup"};

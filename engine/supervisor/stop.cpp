@@ -123,14 +123,17 @@ Task<> Project::signal_deaf(ContainerPtr container, int signal) {
     (void)!base::sys::pidfd_send_signal(container->pidfd.borrow(), SIGKILL).has_value();
 }
 
-Task<Result<>> Project::kill(std::string name, std::string signal) {
+Task<Result<>> Project::kill(std::string name, std::string signal, bool again) {
   auto found = find(name);
   if (!found) co_return std::move(found).error();
   const ContainerPtr container = *found;
   auto number = containers::parse_signal(signal.empty() ? "SIGKILL" : signal);
   if (!number) co_return std::move(number).error();
   auto held = co_await hold(container);
-  if (!container->runs()) co_return make_error(ErrorKind::unavailable, "container " + name + " is not running");
+  if (!container->runs()) {
+    if (again) co_return Result<>();  // the first telling ended it
+    co_return make_error(ErrorKind::unavailable, "container " + name + " is not running");
+  }
   auto& run = container->record.run;
   // What is meant to end it also ends its restarts; a signal for its own use (SIGHUP) does not.
   if (*number == SIGKILL || *number == container->traits.stop_signal) {

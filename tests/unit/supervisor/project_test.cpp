@@ -154,6 +154,16 @@ TEST_CASE("a container that ends just when it is stopped is not restarted") {
   CHECK(world.project->idle());
 }
 
+TEST_CASE("a signal for a container that is not running is an error, but not when its first telling may have ended it") {
+  World world;
+  REQUIRE(world.run({action::CreateContainer{World::shell("a", "exit 0")}}).ok());
+  Plan plan;
+  plan.steps.push_back({.action = action::KillContainer{"a", "SIGKILL"}});
+  CHECK_FALSE(world.run(plan).ok());
+  plan.again = true;
+  CHECK(world.run(plan).ok());
+}
+
 TEST_CASE("stop kills after the grace period, and pauses do not keep it from stopping") {
   World world;
   REQUIRE(world.run({action::CreateContainer{World::shell("a", "trap '' TERM; echo deaf; while :; do sleep 0.01; done")}, action::StartContainer{"a"}}).ok());
