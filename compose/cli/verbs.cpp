@@ -34,7 +34,7 @@ constexpr Flag global[] = {
     {"project-name", 'p', text, "Project name"},
     {"workdir", 0, text, "Alias of --project-directory", "", "", "", true},
     {"no-ansi", 0, boolean, "Alias of --ansi never", "", "", "", true},
-    {"verbose", 0, boolean, "Show more output", "", "", "is not supported: the plan (`compose plan`) says what happens and why", true},
+    {"verbose", 0, boolean, "Show more output", "", "", "", true},
     {"version", 'v', boolean, "Show the version", "", "", "", true},
 };
 

@@ -200,11 +200,12 @@ Result<> StageBuilder::workdir(const instr::Workdir& workdir, const Command& com
     return {};
   }
   Hasher key;
-  key.field("workdir-3").field(state_.layers.key()).field(path).field(state_.meta.config.user);
+  const std::string folder = clean_path(path);
+  key.field("workdir-3").field(state_.layers.key()).field(folder).field(state_.meta.config.user);
   return layer_step(key.hex(), shown, "WORKDIR " + path, false, [&](StepLayer& layer, Vertex) -> Result<> {
     ASSIGN_OR_RETURN(const Owner owner, parse_owner(layer.root(), state_.meta.config.user));
     if (!owner.unknown.empty() && state_.layers.folders.empty()) return no_accounts(owner.unknown);
-    TRY(make_in_root(layer.root(), path, {.uid = owner.uid, .gid = owner.gid, .mode = 0755}));
+    TRY(make_in_root(layer.root(), folder, {.uid = owner.uid, .gid = owner.gid, .mode = 0755}));
     return {};
   });
 }

@@ -123,7 +123,7 @@ Result<> StageBuilder::execute(const instr::Run& run, const std::vector<RunMount
   ASSIGN_OR_RETURN(step.who, containers::identify(state_.meta.config.user, {}, accounts).with(failed));
   step.args = words;
   step.env = run_environment(step.who.home);
-  step.cwd = state_.meta.config.working_dir.empty() ? "/" : state_.meta.config.working_dir;
+  step.cwd = clean_path("/" + state_.meta.config.working_dir);
   step.root = layer.root();
   step.network = !run.network.empty() && run.network != "default" ? run.network : bench_.request.network;
   step.insecure = run.security == "insecure" || bench_.request.privileged;

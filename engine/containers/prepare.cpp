@@ -224,6 +224,9 @@ Result<spec_ns::Process> make_process(const ContainerSpec& spec, const images::I
   process.cwd = !spec.working_dir.empty() ? spec.working_dir : !image.working_dir.empty() ? image.working_dir : "/";
   if (!process.cwd.starts_with('/'))
     return invalid("the working directory '" + process.cwd + "' is invalid, it needs to be an absolute path");
+  // The runtime makes what is missing of it, and "gone/.." would be made as well.
+  process.cwd = std::filesystem::path(process.cwd).lexically_normal().string();
+  if (process.cwd.size() > 1 && process.cwd.ends_with('/')) process.cwd.pop_back();
   process.env = environment(spec, image, host);
   ASSIGN_OR_RETURN(process.args, command_line(spec, image));
   ASSIGN_OR_RETURN(process.rlimits, rlimits(spec.ulimits));

@@ -34,7 +34,7 @@ std::string read_at(const LogFile& file, std::uint64_t offset, std::size_t lengt
 /// Counts complete lines from the end of `file` until `wanted` is 0; `offset` is where the earliest one counted starts.
 /// Records that go on in the next one do not count.
 void tail_of(LogFile& file, std::size_t& wanted) {
-  std::uint64_t block_start = size_of(file);
+  std::uint64_t block_start = std::min(size_of(file), file.limit);
   std::string bytes;  // from block_start on, up to the end of the last line not yet looked at
   bool torn = true;   // what follows the last newline is not a line yet
   Record record;

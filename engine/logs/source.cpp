@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -22,6 +23,12 @@ Source::Source(int source_number, std::filesystem::path log, const ReadOptions& 
 
 base::Result<> Source::open() {
   files_ = open_chain(log_);
+  // Without following, a log is what it is now: else a busy one would show more than its last N lines.
+  if (!options_.follow && !files_.empty()) {
+    struct stat status{};
+    auto& newest = files_.back();
+    if (::fstat(newest.fd.number(), &status) == 0) newest.limit = static_cast<std::uint64_t>(status.st_size);
+  }
   if (options_.tail) seek_tail(files_, *options_.tail);
   if (options_.since_ns > 0) seek_since(files_, options_.since_ns);
   return {};
@@ -41,9 +48,11 @@ bool Source::refill() {
     else buffer_.resize(buffer_.size() * 2);
   }
   ++reads;
+  const auto left = file.limit > file.offset ? file.limit - file.offset : 0;
+  const auto room = static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size() - end_, left));
   ssize_t count;
   do {
-    count = ::pread(file.fd.number(), buffer_.data() + end_, buffer_.size() - end_, static_cast<off_t>(file.offset));
+    count = ::pread(file.fd.number(), buffer_.data() + end_, room, static_cast<off_t>(file.offset));
   } while (count < 0 && errno == EINTR);
   if (count <= 0) {
     struct stat status{};

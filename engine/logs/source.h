@@ -20,6 +20,7 @@ struct LogFile {
   base::UniqueFd fd;
   ino_t inode = 0;
   std::uint64_t offset = 0;  ///< of the next byte to read
+  std::uint64_t limit = UINT64_MAX;  ///< what was written behind it came too late
 };
 
 class Source {

@@ -71,6 +71,20 @@ TEST_CASE("a tail counts whole lines over rotated files", "[logs]") {
   CHECK(read(log, {.tail = 60}) == read(log, {}));
 }
 
+TEST_CASE("what is written after the look at a log is not shown, unless it is followed", "[logs]") {
+  support::TempDir dir;
+  const auto log = dir.write("log", record(1, "a") + record(2, "b") + record(3, "c"));
+  LogReader tail({.tail = 2}), whole({}), following({.tail = 1, .follow = true});
+  for (auto* reader : {&tail, &whole, &following}) REQUIRE(reader->add(0, log));
+  auto file = base::sys::open(log, O_WRONLY | O_APPEND);
+  REQUIRE(file);
+  REQUIRE(base::sys::write_all(file->borrow(), record(4, "d")));
+  CHECK(read_all(tail) == "0:b 0:c ");
+  CHECK(read_all(whole) == "0:a 0:b 0:c ");
+  CHECK(follow_one(following) == "c");
+  CHECK(follow_one(following) == "d");
+}
+
 TEST_CASE("a tail of a large log agrees with the whole", "[logs]") {
   support::TempDir dir;
   std::string text;
