@@ -1,4 +1,6 @@
 // The schema, one step per version. A released step is never edited: a change is a new step.
+#include <poll.h>
+
 #include <array>
 
 #include "engine/store/database.h"
@@ -55,20 +57,30 @@ CREATE TABLE generations(
 
 constexpr std::array steps{version_1};
 
+constexpr int wal_tries_max = 2000, wal_pause_ms = 5;
+
 Result<int> user_version(Database& db) {
   ASSIGN_OR_RETURN(auto query, db.query("PRAGMA user_version"));
   ASSIGN_OR_RETURN(const bool row, query.step());
   return row ? query.integer(0) : 0;
 }
 
+/// Set once: the file remembers it. Readers then never block writers. While others open the same new file SQLite gives up at once,
+/// without the busy handler; by the next try they are through.
+Result<> use_wal(Database& db) {
+  for (int tries = 0;; ++tries) {
+    auto set = db.execute("PRAGMA journal_mode=WAL");
+    if (set || set.error().kind != base::ErrorKind::unavailable || tries == wal_tries_max) return set;
+    (void)::poll(nullptr, 0, wal_pause_ms);
+  }
+}
 }  // namespace
 
 Result<> migrate(Database& db) {
   constexpr int newest = static_cast<int>(steps.size());
   ASSIGN_OR_RETURN(int version, user_version(db));
   if (version == newest) return {};
-  // Set once: the file remembers it. Readers then never block writers.
-  if (version == 0) TRY(db.execute("PRAGMA journal_mode=WAL"));
+  if (version == 0) TRY(use_wal(db));
   TRY(db.execute("BEGIN IMMEDIATE"));
   auto result = [&]() -> Result<> {
     ASSIGN_OR_RETURN(version, user_version(db));  // another process may have been first

@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <thread>
 
@@ -245,4 +246,20 @@ TEST_CASE("opening and recording fifty containers take milliseconds", "[store]")
   // On an idle machine 1.3 ms and 0.4 ms; the bounds leave room for a busy one.
   CHECK(best_insert < 25);
   CHECK(best_open < 10);
+}
+
+TEST_CASE("a store that nobody has made yet can be opened by many at once") {
+  support::TempDir dir;
+  for (int round = 0; round < 20; ++round) {
+    const auto file = dir.path() / std::to_string(round) / "state.db";
+    std::atomic<int> failed = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 8; ++i)
+      threads.emplace_back([&] {
+        auto opened = Store::open(file);
+        if (!opened || !opened->containers()) ++failed;
+      });
+    for (auto& thread : threads) thread.join();
+    CHECK(failed == 0);
+  }
 }
