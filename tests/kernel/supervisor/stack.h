@@ -53,6 +53,8 @@ class Stack {
     down();
     if (const pid_t supervisor = supervisor_pid()) ::kill(supervisor, SIGKILL);
     CHECK(support::eventually([&] { return !client::supervisor_runs(project_); }));
+    // One that was killed while it cleared up is followed by another, which does so.
+    (void)support::eventually([&] { return leftovers().empty(); });
     CHECK(leftovers() == "");
   }
   Stack(const Stack&) = delete;
