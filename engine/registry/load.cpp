@@ -2,6 +2,7 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/sys.h"
@@ -36,6 +37,9 @@ struct Candidate {
   std::vector<std::string> references;
   std::string manifest, manifest_digest;
 };
+
+constexpr std::size_t platforms_max = 64;
+constexpr std::size_t texts_bytes_max = std::size_t{64} << 20;  ///< of all manifests and configs that wait to be loaded
 
 /// An index whose images are all in the archive.
 struct Platforms {
@@ -96,6 +100,13 @@ class Loader {
 
   /// What a descriptor leads to, as candidates. Returns the digest of the manifest that stands for it on this machine.
   Result<std::string> read_manifest(const Descriptor& child, int depth, std::vector<Candidate>& candidates) {
+    if (const auto known = read_.find(child.digest); known != read_.end()) return known->second;
+    ASSIGN_OR_RETURN(const auto main, read_new(child, depth, candidates));
+    read_.emplace(child.digest, main);
+    return main;
+  }
+
+  Result<std::string> read_new(const Descriptor& child, int depth, std::vector<Candidate>& candidates) {
     Candidate candidate;
     candidate.manifest_digest = child.digest;
     ASSIGN_OR_RETURN(candidate.manifest, layout_.blob_text(child.digest));
@@ -108,19 +119,27 @@ class Loader {
     for (const auto& layer : manifest.layers) candidate.layers.push_back({.file = blob_name(layer.digest), .digest = layer.digest});
     const auto same = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& one) { return one.config == candidate.config; });
     if (same != candidates.end()) return same->manifest_digest;
-    candidates.push_back(std::move(candidate));
+    TRY(add(candidates, std::move(candidate)));
     return child.digest;
   }
 
-  /// An archive may hold some of an index's images only, as `docker save --platform` writes it. All of them are taken when all are there.
+  Result<> add(std::vector<Candidate>& candidates, Candidate candidate) {
+    texts_bytes_ += candidate.config.size() + candidate.manifest.size();
+    if (texts_bytes_ > texts_bytes_max) return base::make_error(ErrorKind::invalid, "the archive names images of more than 64 MiB of manifests and configs");
+    candidates.push_back(std::move(candidate));
+    return {};
+  }
+
+  /// An archive may hold some of an index's images only, as `docker save --platform` writes it. All of them are taken when all are there;
+  /// not of an index in an index, nor of more platforms than there are, since a hostile archive's few blobs could so name millions of images.
   Result<std::string> read_platforms(const Descriptor& child, const std::string& bytes, Manifest index, int depth, std::vector<Candidate>& candidates) {
     const auto all = index.children.size();
     std::erase_if(index.children, [&](const Descriptor& one) {
-      const auto there = layout_.blob_text(one.digest);
+      const auto there = layout_.open(blob_name(one.digest));
       return !there && there.error().kind == ErrorKind::not_found;
     });
     const auto chosen = choose_platform(index, "", child.reference_name.empty() ? child.digest : child.reference_name);
-    const bool whole = index.children.size() == all && all > 1 &&
+    const bool whole = depth == 0 && index.children.size() == all && all > 1 && all <= platforms_max &&
                        std::none_of(index.children.begin(), index.children.end(), [](const Descriptor& one) { return one.os == "unknown"; });
     if (!whole) {
       if (!chosen) return chosen.error();
@@ -174,7 +193,7 @@ class Loader {
         if (const auto tags = entry.find("RepoTags"); tags != entry.end() && tags->is_array())
           for (const auto& tag : *tags)
             if (tag.is_string()) add_name(candidate, tag.get<std::string>());
-        candidates.push_back(std::move(candidate));
+        TRY(add(candidates, std::move(candidate)));
       }
     } catch (const json::exception& error) {
       return base::make_error(ErrorKind::invalid, std::string("manifest.json: ") + error.what());
@@ -250,6 +269,8 @@ class Loader {
   const LayoutOptions& options_;
   const ProgressSink& progress_;
   std::vector<Platforms> indexes_;
+  std::map<std::string, std::string> read_;  ///< what each descriptor met so far led to
+  std::size_t texts_bytes_ = 0;
 };
 
 }  // namespace

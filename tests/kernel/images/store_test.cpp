@@ -312,3 +312,47 @@ TEST_CASE("an archive cannot name files outside itself", "[archive]") {
   CHECK(registry::load(store, input->borrow(), {}).error().text() == "reading the archive: the archive ends inside a file");
   CHECK(ImageStore(store).list()->empty());
 }
+
+TEST_CASE("an archive's few blobs cannot name images without end", "[archive]") {
+  NEEDS_ROOT();
+  fixture::State state;
+  auto store = fixture::open_store();
+  std::vector<support::TarItem> items;
+  const auto blob = [&](const std::string& content) {
+    const auto digest = images::sha256_digest(content);
+    items.push_back({.name = "blobs/sha256/" + digest.substr(7), .content = content});
+    return digest;
+  };
+  const auto load = [&] {
+    const auto file = state.dir.write("many.tar", support::tar_archive(items));
+    auto input = base::sys::open(file, O_RDONLY);
+    return registry::load(store, input->borrow(), {});
+  };
+  const std::string config = R"({"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}})";
+  SECTION("indexes of indexes") {
+    const auto image = blob(R"({"schemaVersion":2,"config":{"digest":")" + blob(config) + R"(","size":)" + std::to_string(config.size()) + R"(},"layers":[]})");
+    std::string child = R"({"digest":")" + image + R"(","size":)" + std::to_string(items.back().content.size()) +
+                        R"(,"platform":{"os":"linux","architecture":")" + images::host_platform().substr(6) + "\"}}";
+    for (int level = 0; level < 4; ++level) {
+      std::string all = child;
+      for (int i = 1; i < 5000; ++i) all += "," + child;
+      const std::string index = R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[)" + all + "]}";
+      child = R"({"mediaType":"application/vnd.oci.image.index.v1+json","digest":")" + blob(index) + R"(","size":)" + std::to_string(index.size()) + "}";
+    }
+    items.push_back({.name = "index.json", .content = R"({"schemaVersion":2,"manifests":[)" + child + "]}"});
+    const auto loaded = load();
+    INFO((loaded ? "" : loaded.error().text()));
+    REQUIRE(loaded);
+    CHECK(loaded->size() == 1);
+  }
+  SECTION("one large config, again and again") {
+    items.push_back({.name = "c.json", .content = config + std::string(1 << 20, ' ')});
+    std::string all = R"({"Config":"c.json","Layers":[]})";
+    for (int i = 1; i < 100; ++i) all += R"(,{"Config":"c.json","Layers":[]})";
+    items.push_back({.name = "manifest.json", .content = "[" + all + "]"});
+    const auto loaded = load();
+    REQUIRE_FALSE(loaded);
+    CHECK(loaded.error().text() == "the archive names images of more than 64 MiB of manifests and configs");
+    CHECK(ImageStore(store).list()->empty());
+  }
+}
