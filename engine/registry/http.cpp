@@ -134,17 +134,8 @@ struct Transfer {
   }
 };
 
-std::string host_of(const std::string& url) {
-  const auto start = url.find("://") + 3;
-  return url.substr(start, url.find('/', start) - start);
-}
-
-std::string certificate_advice(const std::string& url) {
-  return " (a registry's own CA belongs into /etc/docker/certs.d/" + host_of(url) + "/ca.crt)";
-}
-
-base::Error curl_error(CURLcode code, const char* detail, const std::string& url) {
-  std::string text = url + ": " + (detail != nullptr && *detail != 0 ? detail : curl_easy_strerror(code));
+base::Error curl_error(CURLcode code, const char* detail, const HttpRequest& request) {
+  std::string text = request.url + ": " + (detail != nullptr && *detail != 0 ? detail : curl_easy_strerror(code));
   ErrorKind kind = ErrorKind::unavailable;
   switch (code) {
     case CURLE_URL_MALFORMAT:
@@ -157,11 +148,12 @@ base::Error curl_error(CURLcode code, const char* detail, const std::string& url
     case CURLE_OUT_OF_MEMORY: kind = ErrorKind::exhausted; break;
     default: break;
   }
-  if (code == CURLE_PEER_FAILED_VERIFICATION) text += certificate_advice(url);
+  const auto& folder = request.tls.folder;
+  if (code == CURLE_PEER_FAILED_VERIFICATION && !folder.empty()) text += " (a registry's own CA belongs into " + folder + "/ca.crt)";
   // An alert is the server's own word: our certificate is missing or not one it takes, and asking again changes nothing.
   if (text.find(" alert ") != std::string::npos && text.find("certificate") != std::string::npos) {
     kind = ErrorKind::permission;
-    text += " (a client certificate belongs into /etc/docker/certs.d/" + host_of(url) + "/client.cert, its key beside it into client.key)";
+    if (!folder.empty()) text += " (a client certificate belongs into " + folder + "/client.cert, its key beside it into client.key)";
   }
   auto error = base::make_error(kind, std::move(text));
   error.number = kind == ErrorKind::unavailable ? static_cast<int>(code) : 0;
@@ -296,7 +288,7 @@ Result<HttpResponse> Http::perform(const HttpRequest& request) {
     idle_.push_back(std::move(handle));
   }
   if (transfer.error) return *std::move(transfer.error);
-  if (code != CURLE_OK) return curl_error(code, detail.data(), request.url);
+  if (code != CURLE_OK) return curl_error(code, detail.data(), request);
   return std::move(transfer.response);
 }
 

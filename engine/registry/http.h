@@ -22,6 +22,7 @@ struct TlsOptions {
   bool verify = true;
   std::string extra_ca_pem;              ///< trusted beside the system's
   std::string client_certificate, client_key;  ///< paths
+  std::string folder;                    ///< where certificates for this host belong, to be told when one is missing; "" = nowhere
 };
 
 struct HttpRequest {

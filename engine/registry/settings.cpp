@@ -152,6 +152,7 @@ Result<std::vector<Endpoint>> Settings::endpoints(const images::Reference& refer
 TlsOptions Settings::tls(const Endpoint& endpoint) const {
   TlsOptions tls;
   tls.verify = !endpoint.insecure;
+  tls.folder = etc_ / "docker/certs.d" / endpoint.credentials_key;
   for (const char* folder : {"docker/certs.d", "containers/certs.d"}) {
     std::error_code ignored;
     for (std::filesystem::directory_iterator it(etc_ / folder / endpoint.credentials_key, ignored), end; !ignored && it != end; it.increment(ignored)) {

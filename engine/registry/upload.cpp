@@ -2,8 +2,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <thread>
-
 #include "base/sys.h"
 #include "engine/registry/client.h"
 #include "engine/registry/manifest.h"

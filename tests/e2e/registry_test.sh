@@ -65,6 +65,13 @@ contains "$err" "SSL certificate problem: unable to get local issuer certificate
 contains "$err" "/etc/docker/certs.d/$host/ca.crt"
 lacks "$(cat "$work/requests")" "/v2/"
 
+it "does not send the writer of an ADD to a folder that only registries' certificates are read from"
+mkdir "$work/add" && printf 'FROM scratch\nADD https://%s/v2/ /file\n' $host >"$work/add/Dockerfile"
+echo "services: {a: {build: $work/add}}" >compose.yaml
+fails 1 compose build
+contains "$err" "SSL certificate problem"
+lacks "$err" "certs.d"
+
 it "trusts the CA that certs.d of either family names for this host and port"
 for family in docker containers; do
   distrust; trust /etc/$family/certs.d/$host

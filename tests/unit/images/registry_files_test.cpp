@@ -97,6 +97,7 @@ TEST_CASE("certificates of certs.d are added for their host only", "[registry]")
   CHECK(tls.verify);
   CHECK(tls.extra_ca_pem == "PEM-A\n\n");
   CHECK(tls.client_key.ends_with("client.key"));
+  CHECK(tls.folder == etc.path() / "docker/certs.d/r.example:5000");
   CHECK(settings->tls(settings->endpoints(*parse_reference("r.example/a"))->front()).extra_ca_pem.empty());
 }
 
