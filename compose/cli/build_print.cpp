@@ -1,5 +1,4 @@
 // `build --print`: what would be built, as the bake file Docker Compose prints. Source: docs.docker.com/build/bake/reference.
-#include <cctype>
 #include <filesystem>
 
 #include "compose/cli/globals.h"
@@ -98,9 +97,7 @@ std::string target_text(const model::Project& project, const model::Service& ser
   target.add("dockerfile", dockerfile_of(build));
   target.add("dockerfile-inline", build.dockerfile_inline);
   auto arguments = build_arguments(project, build, options);
-  if (const auto proxies = engine::docker_proxies())
-    for (const auto& [name, value] : *proxies)
-      if (std::isupper(static_cast<unsigned char>(name.front())) != 0 && name != "ALL_PROXY") arguments.emplace(name, value);
+  if (const auto proxies = engine::docker_build_proxies()) arguments.insert(proxies->begin(), proxies->end());
   target.add("args", arguments);
   target.add("labels", build_labels(project, service));
   auto tags = build.tags;

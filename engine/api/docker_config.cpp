@@ -50,6 +50,12 @@ base::Result<std::map<std::string, std::string>> docker_proxies() {
   return found;
 }
 
+base::Result<std::map<std::string, std::string>> docker_build_proxies() {
+  ASSIGN_OR_RETURN(auto proxies, docker_proxies());
+  std::erase_if(proxies, [](const auto& proxy) { return proxy.first == lower(proxy.first) || proxy.first == "ALL_PROXY"; });
+  return proxies;
+}
+
 base::Result<std::vector<std::string>> docker_registry_headers() {
   std::vector<std::string> lines;
   ASSIGN_OR_RETURN(const auto headers, section("HttpHeaders"));

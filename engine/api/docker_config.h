@@ -18,6 +18,9 @@ std::optional<std::filesystem::path> docker_config_file();
 /// Source: docs.docker.com/engine/cli/proxy.
 base::Result<std::map<std::string, std::string>> docker_proxies();
 
+/// Of those the ones that Docker's client gives to a build, in upper case only: ALL_PROXY is for containers alone.
+base::Result<std::map<std::string, std::string>> docker_build_proxies();
+
 /// The "HttpHeaders" of that file that Docker hands on to registries: those called X-Meta-…, as "Name: value". Error invalid: the file.
 base::Result<std::vector<std::string>> docker_registry_headers();
 

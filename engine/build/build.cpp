@@ -416,11 +416,10 @@ Result<BuildResult> build_image_with(const BuildRequest& asked, base::Fd out, co
   auto session = Session::open();
   if (!session) return fail(std::move(session).error(), "");
   BuildRequest request = asked;
-  // Docker's client adds them to every build, but ALL_PROXY to containers alone; what the build says itself wins.
-  auto proxies = docker_proxies();
+  auto proxies = docker_build_proxies();  // what the build says itself wins
   if (!proxies) return fail(std::move(proxies).error(), "");
   for (const auto& [name, value] : *proxies)
-    if (name != lower(name) && name != "ALL_PROXY" && !request.args.contains(name) && !request.args.contains(lower(name))) request.args[name] = value;
+    if (!request.args.contains(name) && !request.args.contains(lower(name))) request.args[name] = value;
   Progress progress(out, request.progress);
   std::string lines;
   ForCaches collected;
