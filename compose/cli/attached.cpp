@@ -223,7 +223,8 @@ class Session {
   Result<> step(bool keyboard) {
     drain_logs();
     std::vector<pollfd> polls{{interrupts_->fd().number(), POLLIN, 0}, {feed_->fd().number(), POLLIN, 0}, {logs_.wait_fd().number(), POLLIN, 0},
-                              {execution_ && !reported_ ? execution_->done().number() : -1, POLLIN, 0}, {keyboard ? STDIN_FILENO : -1, POLLIN, 0}, {watch_ && !watch_->ended() ? watch_->output().number() : -1, POLLIN, 0}};
+                              {execution_ && !reported_ ? execution_->done().number() : -1, POLLIN, 0}, {keyboard ? STDIN_FILENO : -1, POLLIN, 0},
+                              {watch_ && !watch_->ended() ? watch_->output().number() : -1, POLLIN, 0}};
     if (::poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) return base::errno_error(errno, "poll");
     if (polls[4].revents != 0) on_key();
     if (polls[0].revents != 0) on_wake();
@@ -299,8 +300,8 @@ class Session {
     watched.running = false;
     watched.ended = true;
     const int number = std::atoi(code.c_str());
-    if (watched.service == options_.exit_code_from && !chosen_code_) chosen_code_ = number;
     const bool replaced = watch_ && watch_->busy();
+    if (!replaced && watched.service == options_.exit_code_from && !chosen_code_) chosen_code_ = number;
     const bool abort = !replaced && (options_.abort_on_exit || (options_.abort_on_failure && number != 0));
     if (!replaced && options_.abort_on_failure && number != 0 && !failure_code_) failure_code_ = number;
     if (!abort || stopping_) return;

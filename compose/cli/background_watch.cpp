@@ -60,6 +60,8 @@ Result<std::unique_ptr<BackgroundWatch>> BackgroundWatch::start(const std::strin
 }
 
 BackgroundWatch::~BackgroundWatch() {
+  output_.reset();  // a write into a full pipe would keep it from ending
+  status_.reset();
   (void)child_.kill(SIGTERM).has_value();
   (void)child_.wait(end_limit).has_value();
 }

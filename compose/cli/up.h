@@ -41,7 +41,7 @@ struct AttachedOptions {
   std::string exit_code_from;
   std::optional<engine::Nanoseconds> stop_timeout;
   bool watch = false;                      ///< `watch` runs beside it
-  std::vector<std::string> watched;        ///< by whom it is restricted; empty = every service
+  std::vector<std::string> watched;        ///< the services it is to watch; empty = all
 };
 
 /// Whether `watch` has something to do. Error invalid in Docker Compose's words.
