@@ -1,5 +1,6 @@
 #include "compose/cli/cli.h"
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstdlib>
@@ -48,10 +49,10 @@ Result<> set_globals(const Parsed& parsed) {
   // Docker Compose takes any other word for auto.
   if (g.ansi != "never" && g.ansi != "always") g.ansi = "auto";
   if (g.progress.empty()) g.progress = "auto";
-  for (const auto word : {"auto", "tty", "plain", "json", "quiet"}) {
-    if (g.progress == word) return {};
-  }
-  return usage_error("unsupported --progress value \"" + g.progress + "\"");
+  const auto known = {"auto", "tty", "plain", "json", "quiet"};
+  if (std::find(known.begin(), known.end(), g.progress) == known.end()) return usage_error("unsupported --progress value \"" + g.progress + "\"");
+  if (parsed.on("verbose")) warn("--verbose changes nothing: everything there is to say is said without it");
+  return {};
 }
 
 /// What Docker asks its plugins on start.

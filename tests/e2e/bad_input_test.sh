@@ -22,6 +22,13 @@ contains "$err" "no configuration file provided: not found"
 fails 1 compose -f nosuch.yaml up -d
 contains "$err" "nosuch.yaml: no such file or directory"
 
+it "says of a flag without effect that it has none"
+printf 'services: {web: {image: tiny}}\n' >quiet.yaml
+passes compose --verbose -f quiet.yaml config -q
+contains "$err" "--verbose changes nothing"
+passes compose -f quiet.yaml config -q
+equals "$err" ""
+
 it "points at a YAML syntax error"
 printf 'services:\n  web:\n   image: "tiny\n' | write
 refused "compose.yaml:"
