@@ -64,16 +64,20 @@ Result<> start_keeper(const std::string& project) {
   return base::make_error(ErrorKind::unavailable, text);
 }
 
-/// A process leaves its cgroups a moment after it closed its files. The unified hierarchy, which comes first, tells when; elsewhere
-/// this does not wait. Source: kernel Documentation/admin-guide/cgroup-v2.rst, cgroup.events.
+/// A process leaves its cgroups a moment after it closed its files. The unified hierarchy tells when; of version 1 the list of
+/// processes has to be looked at. Source: kernel Documentation/admin-guide/cgroup-v2.rst, cgroup.events; cgroup-v1/cgroups.rst.
 void wait_until_empty(const std::filesystem::path& group, Clock::time_point deadline) {
   const auto events = base::sys::open(group / "cgroup.events", O_RDONLY);
-  if (!events) return;
-  for (std::array<char, 256> text{}; Clock::now() < deadline;) {
+  for (std::array<char, 256> text{}; events && Clock::now() < deadline;) {
     const auto count = ::pread(events->number(), text.data(), text.size(), 0);
     if (count <= 0 || std::string_view(text.data(), static_cast<std::size_t>(count)).find("populated 1") == std::string_view::npos) return;
     pollfd change{events->number(), POLLPRI, 0};
     (void)::poll(&change, 1, 100);
+  }
+  while (!events && Clock::now() < deadline) {
+    const auto processes = base::sys::read_file(group / "cgroup.procs");
+    if (!processes || processes->empty()) return;
+    std::this_thread::sleep_for(1ms);
   }
 }
 

@@ -2,6 +2,7 @@
 #include <poll.h>
 
 #include <array>
+#include <chrono>
 
 #include "engine/store/database.h"
 
@@ -57,7 +58,8 @@ CREATE TABLE generations(
 
 constexpr std::array steps{version_1};
 
-constexpr int wal_tries_max = 2000, wal_pause_ms = 5;
+constexpr int wal_pause_ms = 5;
+constexpr std::chrono::seconds wal_limit{10};  // as long as the busy handler waits
 
 Result<int> user_version(Database& db) {
   ASSIGN_OR_RETURN(auto query, db.query("PRAGMA user_version"));
@@ -68,9 +70,10 @@ Result<int> user_version(Database& db) {
 /// Set once: the file remembers it. Readers then never block writers. While others open the same new file SQLite gives up at once,
 /// without the busy handler; by the next try they are through.
 Result<> use_wal(Database& db) {
-  for (int tries = 0;; ++tries) {
+  const auto deadline = std::chrono::steady_clock::now() + wal_limit;
+  for (;;) {
     auto set = db.execute("PRAGMA journal_mode=WAL");
-    if (set || set.error().kind != base::ErrorKind::unavailable || tries == wal_tries_max) return set;
+    if (set || set.error().kind != base::ErrorKind::unavailable || std::chrono::steady_clock::now() >= deadline) return set;
     (void)::poll(nullptr, 0, wal_pause_ms);
   }
 }

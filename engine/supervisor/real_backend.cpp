@@ -522,9 +522,6 @@ Result<> RealBackend::remove_image(const std::string& reference) {
 
 Result<> RealBackend::close(bool empty) {
   if (!empty) return {};
-  ASSIGN_OR_RETURN(const auto store, stores_.take());
-  ASSIGN_OR_RETURN(const auto recorded, store->container_ids());
-  containers::sweep_files(recorded, half_made_limit);
   // The project's subtree in every hierarchy, and ours above it when it was the last; rmdir refuses what is in use.
   std::error_code failed;
   std::vector<std::filesystem::path> hierarchies{"/sys/fs/cgroup"};
@@ -537,6 +534,9 @@ Result<> RealBackend::close(bool empty) {
     (void)::rmdir(group.parent_path().c_str());
   }
   (void)::rmdir(paths::runtime_root().c_str());
+  ASSIGN_OR_RETURN(const auto store, stores_.take());
+  // Without the list of what is recorded only the folders have to wait for the next end.
+  if (const auto recorded = store->container_ids()) containers::sweep_files(*recorded, half_made_limit);
   return networks_->close(*store);
 }
 
