@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <catch2/catch.hpp>
+
 #include "base/sys.h"
 #include "runtime/linux/cgroup.h"
 #include "runtime/spec/json.h"
@@ -148,6 +150,15 @@ std::string Bundle::leftovers() const {
   if (const auto mounts = base::sys::read_file("/proc/self/mountinfo"); mounts && mounts->find(folder_.path().string()) != std::string::npos)
     out += "mount below " + folder_.path().string() + "\n";
   return out;
+}
+
+std::string refusal(const std::function<void(runtime::spec::Config&)>& change) {
+  Bundle bundle;
+  change(bundle.config);
+  const auto seen = bundle.run();
+  CHECK(seen.code == 1);
+  CHECK(bundle.leftovers() == "");
+  return seen.err;
 }
 
 std::string mount_line(const Outcome& outcome, const std::string& target) {

@@ -66,6 +66,9 @@ std::string why_not();
 #define NEED_CONTAINERS()                                                    \
   if (const std::string reason = runtime_test::why_not(); !reason.empty()) SKIP_TEST(reason)
 
+/// What is said of a container that `run` refuses once `change` was made to its config; checks the exit code and that nothing is left.
+std::string refusal(const std::function<void(runtime::spec::Config&)>& change);
+
 /// One line, blanks squeezed: for comparing mountinfo fields.
 std::string mount_line(const Outcome& outcome, const std::string& target);
 

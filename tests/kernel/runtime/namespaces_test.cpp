@@ -11,6 +11,7 @@
 #include "tests/kernel/runtime/bundle.h"
 
 using runtime_test::Bundle;
+using runtime_test::refusal;
 
 namespace {
 
@@ -136,31 +137,23 @@ TEST_CASE("exec enters a user namespace too", "[ns]") {
 
 TEST_CASE("contradictions between namespaces and the rest are errors", "[ns]") {
   NEED_CONTAINERS();
-  const auto message = [](const std::function<void(runtime::spec::Config&)>& change) {
-    Bundle bundle;
-    change(bundle.config);
-    const auto seen = bundle.run();
-    CHECK(seen.code == 1);
-    CHECK(bundle.leftovers() == "");
-    return seen.err;
-  };
-  CHECK(message([](auto& config) {
+  CHECK(refusal([](auto& config) {
           std::erase_if(config.linux_.namespaces, [](const auto& space) { return space.type == "mount"; });
           config.linux_.rootfs_propagation = "shared";
         }).find("without a mount namespace") != std::string::npos);
-  CHECK(message([](auto& config) { config.linux_.sysctl["kernel.hostname"] = "x"; }).find("kernel.hostname") != std::string::npos);
-  CHECK(message([](auto& config) {
+  CHECK(refusal([](auto& config) { config.linux_.sysctl["kernel.hostname"] = "x"; }).find("kernel.hostname") != std::string::npos);
+  CHECK(refusal([](auto& config) {
           config.domainname = "x";
           config.linux_.sysctl["kernel.domainname"] = "y";
         }).find("contradicts the property domainname") != std::string::npos);
-  CHECK(message([](auto& config) {
+  CHECK(refusal([](auto& config) {
           config.hostname = "x";
           std::erase_if(config.linux_.namespaces, [](const auto& space) { return space.type == "uts"; });
         }).find("hostname: needs a uts namespace") != std::string::npos);
-  CHECK(message([](auto& config) { config.linux_.namespaces.push_back({.type = "user", .path = ""}); }).find("uidMappings") != std::string::npos);
-  CHECK(message([](auto& config) { config.linux_.namespaces.push_back({.type = "network", .path = "/no/such/ns"}); }).find("/no/such/ns") !=
+  CHECK(refusal([](auto& config) { config.linux_.namespaces.push_back({.type = "user", .path = ""}); }).find("uidMappings") != std::string::npos);
+  CHECK(refusal([](auto& config) { config.linux_.namespaces.push_back({.type = "network", .path = "/no/such/ns"}); }).find("/no/such/ns") !=
         std::string::npos);
-  CHECK(message([](auto& config) { config.linux_.intel_rdt.emplace(); }).find("linux.intelRdt") != std::string::npos);
+  CHECK(refusal([](auto& config) { config.linux_.intel_rdt.emplace(); }).find("linux.intelRdt") != std::string::npos);
 }
 
 TEST_CASE("limits are written to the container's cgroups and updated there", "[ns]") {

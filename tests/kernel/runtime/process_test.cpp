@@ -10,20 +10,7 @@
 #include "tests/kernel/runtime/bundle.h"
 
 using runtime_test::Bundle;
-
-namespace {
-
-/// What is said of a container that is refused once `change` was made to its config.
-std::string message(const std::function<void(runtime::spec::Config&)>& change) {
-  Bundle bundle;
-  change(bundle.config);
-  const auto seen = bundle.run();
-  CHECK(seen.code == 1);
-  CHECK(bundle.leftovers() == "");
-  return seen.err;
-}
-
-}  // namespace
+using runtime_test::refusal;
 
 TEST_CASE("a container has Docker's identity, capabilities and filter by default", "[ns]") {
   NEED_CONTAINERS();
@@ -226,36 +213,36 @@ TEST_CASE("a capability that can't be given is a warning that names it", "[ns]")
 TEST_CASE("an unknown limit, policy or action is an error that names it", "[ns]") {
   NEED_CONTAINERS();
   const auto memory = [&](runtime::spec::MemoryPolicy policy) {
-    return message([&](auto& config) { config.linux_.memory_policy = policy; });
+    return refusal([&](auto& config) { config.linux_.memory_policy = policy; });
   };
   CHECK(memory({.mode = "MPOL_LUCK", .nodes = {}, .flags = {}}).find("linux.memoryPolicy.mode: unknown 'MPOL_LUCK'") != std::string::npos);
   CHECK(memory({.mode = "MPOL_BIND", .nodes = "none", .flags = {}}).find("linux.memoryPolicy.nodes: 'none'") != std::string::npos);
   CHECK(memory({.mode = "MPOL_BIND", .nodes = "99999", .flags = {}}).find("linux.memoryPolicy.nodes: '99999'") != std::string::npos);
   CHECK(memory({.mode = "MPOL_INTERLEAVE", .nodes = {}, .flags = {}}).find("linux.memoryPolicy") != std::string::npos);
   const auto deadline = [&](std::optional<std::uint64_t> runtime, std::optional<std::uint64_t> end, std::uint64_t period) {
-    return message([&](auto& config) {
+    return refusal([&](auto& config) {
       config.process->scheduler = runtime::spec::Scheduler{.policy = "SCHED_DEADLINE", .runtime = runtime, .deadline = end, .period = period};
     });
   };
   CHECK(deadline({}, 20, 30).find("requires `runtime`") != std::string::npos);
   CHECK(deadline(5000000, 4000000, 6000000).find("must be <= deadline") != std::string::npos);
-  CHECK(message([](auto& config) { config.process->rlimits = {{.type = "RLIMIT_LUCK", .soft = 1, .hard = 1}}; }).find("RLIMIT_LUCK") != std::string::npos);
-  CHECK(message([](auto& config) { config.process->scheduler = runtime::spec::Scheduler{.policy = "SCHED_LAZY"}; }).find("SCHED_LAZY") != std::string::npos);
-  CHECK(message([](auto& config) { config.linux_.seccomp->default_action = "SCMP_ACT_SING"; }).find("SCMP_ACT_SING") != std::string::npos);
-  CHECK(message([](auto& config) { config.mounts[0].options = {"no=such"}; }).find("mounting proc at /proc") != std::string::npos);
+  CHECK(refusal([](auto& config) { config.process->rlimits = {{.type = "RLIMIT_LUCK", .soft = 1, .hard = 1}}; }).find("RLIMIT_LUCK") != std::string::npos);
+  CHECK(refusal([](auto& config) { config.process->scheduler = runtime::spec::Scheduler{.policy = "SCHED_LAZY"}; }).find("SCHED_LAZY") != std::string::npos);
+  CHECK(refusal([](auto& config) { config.linux_.seccomp->default_action = "SCMP_ACT_SING"; }).find("SCMP_ACT_SING") != std::string::npos);
+  CHECK(refusal([](auto& config) { config.mounts[0].options = {"no=such"}; }).find("mounting proc at /proc") != std::string::npos);
 }
 
 TEST_CASE("a label whose security module is not there is an error that names the property", "[ns]") {
   NEED_CONTAINERS();
   if (!runtime::kernel::has_apparmor()) {
-    CHECK(message([](auto& config) { config.process->apparmor_profile = "mine"; }).find("process.apparmorProfile 'mine'") != std::string::npos);
+    CHECK(refusal([](auto& config) { config.process->apparmor_profile = "mine"; }).find("process.apparmorProfile 'mine'") != std::string::npos);
     Bundle bundle;
     bundle.config.process->apparmor_profile = "unconfined";  // asks for nothing
     CHECK(bundle.probe({"exit", "0"}).run().code == 0);
   }
   if (!runtime::kernel::has_selinux()) {
-    CHECK(message([](auto& config) { config.process->selinux_label = "a:b:c:s0"; }).find("process.selinuxLabel 'a:b:c:s0'") != std::string::npos);
-    CHECK(message([](auto& config) { config.linux_.mount_label = "a:b:c:s0"; }).find("linux.mountLabel") != std::string::npos);
+    CHECK(refusal([](auto& config) { config.process->selinux_label = "a:b:c:s0"; }).find("process.selinuxLabel 'a:b:c:s0'") != std::string::npos);
+    CHECK(refusal([](auto& config) { config.linux_.mount_label = "a:b:c:s0"; }).find("linux.mountLabel") != std::string::npos);
   }
 }
 

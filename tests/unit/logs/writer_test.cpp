@@ -1,6 +1,8 @@
 #include "engine/logs/writer.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -8,9 +10,12 @@
 
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <optional>
 #include <random>
+#include <thread>
 
 #include "base/sys.h"
+#include "engine/logs/journal.h"
 #include "engine/logs/reader.h"
 #include "tests/support/support.h"
 
@@ -192,4 +197,38 @@ TEST_CASE("a writer killed again and again loses no line and doubles none", "[lo
     wrong += lines[static_cast<std::size_t>(i)] !=
              "line " + std::to_string(i) + (i % 1000 == 7 ? std::string(20000, '.') : "");
   CHECK(wrong == 0);
+}
+
+TEST_CASE("a journal that is closed is free, whatever copies of its descriptor a child of that moment holds", "[logs]") {
+  Folder folder;
+  const auto path = folder.dir.path() / "log.journal";
+  std::optional<Journal> journal = *Journal::open(path);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  journal.reset();
+  const auto again = Journal::open(path);
+  CHECK(again);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+}
+
+TEST_CASE("a journal waits a while for its last owner, and not for ever", "[logs]") {
+  Folder folder;
+  const auto path = folder.dir.path() / "log.journal";
+  { REQUIRE(Journal::open(path)); }
+  base::UniqueFd owner = *base::sys::open(path, O_RDWR);
+  REQUIRE(::flock(owner.number(), LOCK_EX | LOCK_NB) == 0);
+  const auto refused = Journal::open(path);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().kind == base::ErrorKind::exhausted);
+  CHECK(refused.error().text() == path.string() + " is held by another process");
+  std::thread dying([&] {
+    (void)::poll(nullptr, 0, 20);
+    owner.reset();
+  });
+  CHECK(Journal::open(path));
+  dying.join();
 }
