@@ -34,12 +34,6 @@ struct Stage {
   std::string program;  ///< found in the container
 };
 
-/// The annotations' output files are the host's: they count while its file system is still in reach.
-HookRun hook_run(const InitContext& context, const std::string& working_dir) {
-  return {.state = context.state_json, .working_dir = working_dir,
-          .annotations = working_dir.empty() ? nullptr : &context.config->annotations};
-}
-
 /// Namespaces, ids, cgroups: before the first mount.
 Result<> enter_namespaces(InitContext& context, Stage& stage) {
   const spec::Config& config = *context.config;
@@ -77,7 +71,7 @@ Result<> open_late(InitContext& context) {
   ASSIGN_OR_RETURN(context.root, open_root(context.late_root));
   const spec::Linux& config = context.config->linux_;
   ASSIGN_OR_RETURN(context.sources, open_sources(context.mounts, context.cgroups, context.cgroup_path,
-                                                 {.bundle = context.bundle, .new_cgroup_namespace = context.namespaces.new_cgroup,
+                                                 {.bundle = context.bundle, .rootfs = context.late_root, .new_cgroup_namespace = context.namespaces.new_cgroup,
                                                   .uid_mappings = &config.uid_mappings, .gid_mappings = &config.gid_mappings}));
   return {};
 }
@@ -148,10 +142,10 @@ Result<> build_root(InitContext& context, Stage& stage) {
   }
   // Before the root may become read-only. What fails here fails again, and is told, when the program's turn comes.
   (void)open_target(root, config.process->cwd, {}).has_value();
-  TRY(run_hooks(config.hooks.create_container, hook_run(context, context.bundle), "createContainer"));
+  TRY(run_hooks(config.hooks.create_container, {.state = context.state_json, .working_dir = context.bundle, .annotations = &config.annotations}, "createContainer"));
   // After the hooks: they may still write to the root.
   TRY(make_readonly(context, read_only));
-  TRY(enter_root(root, context.pivot));
+  TRY(enter_root(root, context.root_switch, stage.proc.borrow()));
   context.root.reset();
   return set_root_propagation(context);
 }
@@ -190,16 +184,14 @@ Result<> wait_for_start(InitContext& context) {
 }
 
 Result<> report_ready(InitContext& context, Stage& stage) {
-  Fd attached;
-  if (stage.terminal.master.valid()) {
-    if (context.console_socket.valid())
-      TRY(send_terminal(context.console_socket.borrow(), stage.terminal.master.borrow()).with("console socket"));
-    else
-      attached = stage.terminal.master.borrow();
+  if (stage.terminal.master.valid() && context.console_socket.valid()) {
+    TRY(send_terminal(context.console_socket.borrow(), stage.terminal.master.borrow()).with("console socket"));
+    // Before `create` can return: whoever sees us from then on finds neither.
+    stage.terminal.master.reset();
+    context.console_socket.reset();
   }
-  TRY(context.sync.send(SyncType::ready, 0, {}, attached));
+  TRY(context.sync.send(SyncType::ready, 0, {}, stage.terminal.master.borrow()));
   stage.terminal.master.reset();
-  context.console_socket.reset();
   return {};
 }
 
@@ -230,15 +222,14 @@ Result<> become_program(InitContext& context, Stage& stage) {
   if (context.without_process) return base::make_error(base::ErrorKind::invalid, "process: missing");
   const auto environment = final_environment(process);
   // Inside the container: our own environment is the host's business.
-  HookRun inside = hook_run(context, {});
-  inside.environment = &environment;
-  TRY(run_hooks(config.hooks.start_container, inside, "startContainer"));
+  ASSIGN_OR_RETURN(const auto hooks, ContainerHooks::prepare(config.hooks.start_container, context.start_state_json, environment));
   TRY(apply_limits(stage.proc.borrow(), context.process));
   const auto pass_listener = [&](UniqueFd listener) -> Result<> {
     const int fds[] = {listener.number()};
     return sys::send_fds(context.seccomp_listener_socket.borrow(), context.seccomp_state, fds);
   };
   TRY(become_user(context.process, {.proc = stage.proc.borrow(), .make_cwd = true}, pass_listener));
+  TRY(hooks.run());
   reset_signals();
   if (context.process.tiny_init) {
     const pid_t child = ::fork();

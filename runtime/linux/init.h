@@ -7,6 +7,7 @@
 #include "runtime/linux/mounts.h"
 #include "runtime/linux/namespaces.h"
 #include "runtime/linux/process.h"
+#include "runtime/linux/rootfs.h"
 #include "runtime/linux/sync.h"
 
 namespace runtime {
@@ -15,7 +16,8 @@ namespace runtime {
 struct InitContext {
   const spec::Config* config = nullptr;
   std::string id, bundle;
-  std::string state_json;                   ///< for hooks that init runs; the pid is the one those hooks see
+  std::string state_json;                   ///< for createContainer hooks; the pid is the one those hooks see
+  std::string start_state_json;             ///< the same for startContainer hooks
   std::string seccomp_state;                ///< what the seccomp agent is told; the pid is the host's
   NamespacePlan namespaces;
   std::vector<PlannedMount> mounts;
@@ -37,7 +39,8 @@ struct InitContext {
   std::string root_place;                   ///< attach the root at this folder of the host; "" = above "/"
   bool own_mounts = true;                   ///< no: the container shares the host's mount namespace and gets a chroot there
   bool without_process = false;             ///< `create` of a config without one: `start` will fail
-  bool pivot = true, new_keyring = true, hooks_before_pivot = false, map_ids = false;
+  RootSwitch root_switch = RootSwitch::pivot;
+  bool new_keyring = true, hooks_before_pivot = false, map_ids = false;
   bool placed_outside = false;              ///< the runtime writes our id maps, places us or brings interfaces first
   bool user_joined = false;                 ///< the joined user namespace was entered before the clone
 };

@@ -69,6 +69,8 @@ Result<UniqueFd> open_bind_tree(const PlannedMount& mount, const std::string& pa
   return tree;
 }
 
+}  // namespace
+
 Result<> set_attributes(Fd tree, const PlannedMount& mount) {
   mount_attr attributes{};
   attributes.attr_set = mount.attributes.set;
@@ -87,6 +89,8 @@ Result<> set_attributes(Fd tree, const PlannedMount& mount) {
   return kernel::mount_setattr(tree, mount.propagation_recursive ? AT_RECURSIVE : 0, propagation);
 }
 
+namespace {
+
 Result<> map_ids(Fd tree, const PlannedMount& mount, const SourceOptions& options) {
   const auto& uids = mount.uid_mappings.empty() && options.uid_mappings ? *options.uid_mappings : mount.uid_mappings;
   const auto& gids = mount.gid_mappings.empty() && options.gid_mappings ? *options.gid_mappings : mount.gid_mappings;
@@ -97,6 +101,16 @@ Result<> map_ids(Fd tree, const PlannedMount& mount, const SourceOptions& option
   attributes.attr_set = MOUNT_ATTR_IDMAP;
   attributes.userns_fd = static_cast<std::uint64_t>(space.number());
   return kernel::mount_setattr(tree, mount.id_mapping == IdMapping::recursive ? AT_RECURSIVE : 0, attributes);
+}
+
+/// `path` as seen from `rootfs`; "" when it is not below it. Nothing but the words are looked at: what a link or ".." on the way would
+/// mean depends on the mounts that come before.
+std::string path_inside(const std::string& path, const std::string& rootfs) {
+  // With the host's own root every source would be below it.
+  const auto root = std::filesystem::path(rootfs + "/").lexically_normal().string();
+  if (rootfs.empty() || root == "/" || path.find("/../") != std::string::npos || path.ends_with("/..")) return {};
+  const auto source = std::filesystem::path(path).lexically_normal().string();
+  return source.size() > root.size() && source.starts_with(root) ? source.substr(root.size() - 1) : std::string();
 }
 
 Result<MountSource> open_bind(const PlannedMount& mount, const SourceOptions& options) {
@@ -110,6 +124,10 @@ Result<MountSource> open_bind(const PlannedMount& mount, const SourceOptions& op
     out.link.resize(static_cast<std::size_t>(length));
     return out;
   }
+  // What is to take part in the host's later mounts must come from there: the container's root is private.
+  const bool stays_tied = mount.propagation.value_or(MS_PRIVATE) != MS_PRIVATE;
+  if (mount.id_mapping == IdMapping::none && !stays_tied && !descriptor_in(mount.source)) out.inside = path_inside(path, options.rootfs);
+  if (!out.inside.empty()) return out;
   auto tree = open_bind_tree(mount, path);
   if (!tree) return base::errno_error(tree.error().number, "bind source " + mount.source);
   out.tree = *std::move(tree);

@@ -15,20 +15,26 @@ struct MountSource {
   base::UniqueFd tree;       ///< detached mount, its attributes and propagation set
   bool folder = true;
   std::string link;          ///< copy-symlink: the source is a link with this text
+  std::string inside;        ///< the source is this path of the container's root, as the mounts before have left it; opened by init
   /// v1 cgroups without a cgroup namespace: each hierarchy's folder of the container.
   std::vector<std::pair<std::string, base::UniqueFd>> hierarchies;
 };
 
 struct SourceOptions {
   std::string bundle;                          ///< relative sources start here
+  std::string rootfs;                          ///< absolute path of the container's root; "" = unknown
   bool new_cgroup_namespace = false;
   const std::vector<spec::IdMap>* uid_mappings = nullptr;  ///< of the container's user namespace, for "idmap" without its own
   const std::vector<spec::IdMap>* gid_mappings = nullptr;
 };
 
-/// Opens every tree. Errors name the mount. Runs in the host's namespaces with its rights.
+/// Opens every tree. Errors name the mount. Runs in the host's namespaces with its rights. A source below the root is left to
+/// attach_mounts(): mounts that come before may cover or make it. (Not where it gets id mappings, which take the host's rights, or stays tied to the host by its propagation.)
 base::Result<std::vector<MountSource>> open_sources(const std::vector<PlannedMount>& plan, const CgroupHost& cgroups, const std::string& cgroup_path,
                                                     const SourceOptions& options);
+
+/// Gives a bind mount's detached tree the attributes and the propagation that were planned.
+base::Result<> set_attributes(base::Fd tree, const PlannedMount& mount);
 
 /// The detached root mount: a private clone of `path` with all below it.
 base::Result<base::UniqueFd> open_root(const std::string& path);

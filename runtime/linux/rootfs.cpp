@@ -135,20 +135,4 @@ Result<> protect_paths(Fd root, const std::vector<std::string>& paths) {
   return {};
 }
 
-Result<> enter_root(Fd root, bool pivot) {
-  TRY(sys::wrap("fchdir to the root", ::fchdir(root.number())));
-  if (pivot) {
-    // pivot_root(2): "." for both stacks the old root above the new one; unmounting it uncovers the new one.
-    TRY(sys::wrap("pivot_root", ::syscall(SYS_pivot_root, ".", ".")));
-    TRY(sys::wrap("unmounting the old root", ::umount2(".", MNT_DETACH)));
-    TRY(sys::wrap("chdir", ::chdir("/")));
-    return {};
-  }
-  // Only for roots that pivot_root refuses (initramfs): what is mounted elsewhere stays reachable to CAP_SYS_ADMIN.
-  // It lies above "/" already, as a mount moved there with MS_MOVE would.
-  TRY(sys::wrap("chroot", ::chroot(".")));
-  TRY(sys::wrap("chdir", ::chdir("/")));
-  return {};
-}
-
 }  // namespace runtime

@@ -35,7 +35,14 @@ base::Result<> mask_paths(base::Fd root, const std::vector<std::string>& paths, 
 /// Remounts `paths`, with all below them, read-only. Missing ones are skipped.
 base::Result<> protect_paths(base::Fd root, const std::vector<std::string>& paths);
 
-/// Makes `root` the root of this mount namespace and drops the old one. The working directory becomes "/".
-base::Result<> enter_root(base::Fd root, bool pivot);
+/// How the container's root becomes "/".
+enum class RootSwitch : unsigned char {
+  pivot,   ///< pivot_root(2): nothing of the host is left
+  move,    ///< --no-pivot, for hosts whose root pivot_root refuses (initramfs): moved above "/", the host's other mounts dropped
+  chroot,  ///< the mount namespace is shared: nothing may be moved or dropped
+};
+/// Makes the attached mount `root` the root of this process. The working directory becomes "/". `proc` is the host's procfs.
+/// pivot and move need a mount namespace that nobody else is in, its mounts private.
+base::Result<> enter_root(base::Fd root, RootSwitch how, base::Fd proc);
 
 }  // namespace runtime

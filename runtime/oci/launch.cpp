@@ -102,14 +102,16 @@ Result<> Launched::prepare(const CreateOptions& options) {
   context.config = config_.get();
   context.id = options.id;
   context.bundle = bundle;
-  context.pivot = !options.no_pivot;
   context.new_keyring = !options.no_new_keyring;
   context.own_mounts = std::ranges::any_of(config_->linux_.namespaces, [](const auto& space) { return space.type == "mount"; });
-  // A shared mount namespace can't be given another root: a chroot is all there is.
-  if (!context.own_mounts) context.pivot = false;
   context.hooks_before_pivot = !config_->hooks.prestart.empty() || !config_->hooks.create_runtime.empty();
   const bool notifies = pass_notify_socket(*config_, options.root + "/" + options.id);
   ASSIGN_OR_RETURN(context.namespaces, plan_namespaces(*config_));
+  // A shared mount namespace can't be given another root: a chroot is all there is. In one that is joined others have mounts, too.
+  if (!context.own_mounts)
+    context.root_switch = RootSwitch::chroot;
+  else if (options.no_pivot)
+    context.root_switch = context.namespaces.is_new(CLONE_NEWNS) ? RootSwitch::move : RootSwitch::chroot;
   TRY(check_net_devices(*config_, context.namespaces));
   ASSIGN_OR_RETURN(context.mounts, plan_mounts(*config_));
   ASSIGN_OR_RETURN(context.process, prepare_process(*config_->process, config_->linux_, seccomp_cache(options.root)));
@@ -137,7 +139,7 @@ Result<> Launched::prepare(const CreateOptions& options) {
   record_.annotations = config_->annotations;
   record_.created = now_text();
   record_.owner = ::geteuid();
-  record_.no_pivot = !context.pivot;
+  record_.no_pivot = context.root_switch != RootSwitch::pivot;
   for (const auto& space : config_->linux_.namespaces) record_.namespaces.push_back(space.type);
 
   ASSIGN_OR_RETURN(state_, StateDir::create(options.root, options.id));
@@ -181,7 +183,7 @@ Result<> Launched::open_trees(const CreateOptions& options) {
   }
   ASSIGN_OR_RETURN(context.sources,
                    open_sources(context.mounts, context.cgroups, record_.cgroup_path,
-                                {.bundle = context.bundle, .new_cgroup_namespace = context.namespaces.new_cgroup,
+                                {.bundle = context.bundle, .rootfs = options.rootfs_fd < 0 ? record_.rootfs : "", .new_cgroup_namespace = context.namespaces.new_cgroup,
                                  .uid_mappings = &config_->linux_.uid_mappings,
                                  .gid_mappings = &config_->linux_.gid_mappings}));
   return {};
@@ -258,8 +260,8 @@ Result<kernel::Cloned> clone_in_joined_user(NamespacePlan& plan, const spec::Con
 void Launched::become_init(UniqueFd sync) {
   InitContext& context = *context_;
   context.sync = SyncSocket(std::move(sync));
-  if (!config_->hooks.create_container.empty() || !config_->hooks.start_container.empty())
-    context.state_json = state_json(record_, Status::creating, ::getpid());
+  if (!config_->hooks.create_container.empty()) context.state_json = state_json(record_, Status::creating, ::getpid());
+  if (!config_->hooks.start_container.empty()) context.start_state_json = state_json(record_, Status::created, ::getpid());
   if (context.seccomp_listener_socket.valid())
     context.seccomp_state = seccomp_state_json(record_, Status::creating, pid_on_host(), config_->linux_.seccomp->listener_metadata);
   run_init(context);

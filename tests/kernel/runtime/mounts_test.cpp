@@ -49,6 +49,41 @@ TEST_CASE("Docker's default mounts, devices and links are there", "[ns]") {
         "/dev/stderr link 0777 0:0 -> /proc/self/fd/2\n/dev/console ENOENT\n");
 }
 
+TEST_CASE("a source below the container's root is what the mounts before it have left there", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  std::filesystem::create_directories(bundle.root() / "covered");
+  REQUIRE(base::sys::write_file(bundle.root() / "covered/below", "x"));
+  const auto shown = bundle.folder() / "shown";
+  std::filesystem::create_directories(shown);
+  REQUIRE(base::sys::write_file(shown / "above", "x"));
+  bundle.config.mounts.push_back(bind(shown, "/covered"));
+  bundle.config.mounts.push_back(bind(bundle.root() / "covered", "/seen"));
+  bundle.config.mounts.push_back(bind("rootfs/seen/above", "/file", {"ro"}));  // relative to the bundle, in what was just made
+  bundle.probe({"do", "file", "/seen/above", "/seen/below", "/file", ",", "write", "/file", "y"});
+  const auto seen = bundle.run();
+  INFO(seen.err);
+  CHECK(seen.out == "/seen/above file 0644 0:0\n/seen/below ENOENT\n/file file 0644 0:0\nwrite /file EROFS\n");
+  bundle.config.mounts.push_back(bind(bundle.root() / "covered/below", "/gone"));
+  const auto refused = bundle.run();
+  CHECK(refused.code == 1);
+  CHECK(refused.err.find("mounting bind at /gone: bind source " + (bundle.root() / "covered/below").string()) != std::string::npos);
+  CHECK(bundle.leftovers() == "");
+}
+
+TEST_CASE("a source below the container's root does not follow the image's links to the host", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  const auto secret = bundle.folder() / "secret";
+  REQUIRE(base::sys::write_file(secret, "of the host"));
+  std::filesystem::create_symlink(secret, bundle.root() / "link");
+  bundle.config.mounts.push_back(bind(bundle.root() / "link", "/file"));
+  const auto seen = bundle.probe({"read", "/file"}).run();
+  CHECK(seen.code == 1);
+  CHECK(seen.err.find("bind source") != std::string::npos);
+  CHECK(seen.out == "");
+}
+
 TEST_CASE("a device /dev/ptmx is the container's own multiplexer", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;

@@ -103,3 +103,79 @@ TEST_CASE("a notifying filter hands its descriptor and the state to the agent", 
   const std::size_t at = state.find("\"pid\":");
   CHECK(message->bytes.find(state.substr(at, state.find(',', at) - at)) != std::string::npos);  // the host's pid
 }
+
+namespace {
+
+/// Everything is allowed but `names`, which get EPERM or end the process.
+runtime::spec::Seccomp without(std::vector<std::string> names, const std::string& action = "SCMP_ACT_ERRNO") {
+  runtime::spec::Seccomp profile;
+  profile.default_action = "SCMP_ACT_ALLOW";
+  profile.syscalls.push_back({.names = std::move(names), .action = action, .errno_ret = {}, .args = {}});
+  return profile;
+}
+
+runtime::spec::Hook probe_hook(std::vector<std::string> words) {
+  words.insert(words.begin(), "probe");
+  return {.path = "/bin/probe", .args = std::move(words), .env = {}, .timeout_s = 5};
+}
+
+}  // namespace
+
+TEST_CASE("a startContainer hook runs under the filter, as the user and with the capabilities of the program", "[ns]") {
+  NEED_CONTAINERS();
+  for (const bool no_new_privileges : {false, true}) {
+    Bundle bundle;
+    bundle.config.linux_.seccomp = without({"mkdir", "mkdirat"});
+    bundle.config.process->no_new_privileges = no_new_privileges;
+    bundle.config.process->user = {.uid = 1000, .gid = 1000};
+    bundle.config.process->cwd = "/tmp";
+    bundle.config.hooks.start_container = {probe_hook({"do", "call", "mkdirat", ",", "report"})};
+    const auto seen = bundle.probe({"exit", "0"}).run();
+    INFO(seen.err);
+    CHECK(seen.code == 0);
+    const runtime_test::Outcome hook{.code = 0, .out = seen.err, .err = {}};  // a hook's output is our error stream
+    CHECK(hook.has("mkdirat EPERM\n"));
+    CHECK(hook.one("uid") == "1000");
+    CHECK(hook.one("CapEff") == "0000000000000000");
+    CHECK(hook.one("NoNewPrivs") == (no_new_privileges ? "1" : "0"));
+    CHECK(hook.one("cwd") == "/tmp");
+    CHECK(hook.one("fds") == "0 1 2");
+  }
+}
+
+TEST_CASE("a startContainer hook that the filter kills ends the start, by name of the signal", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.linux_.seccomp = without({"mkdir", "mkdirat"}, "SCMP_ACT_KILL");
+  bundle.config.process->rlimits.push_back({.type = "RLIMIT_CORE", .soft = 0, .hard = 0});
+  bundle.config.hooks.start_container = {probe_hook({"call", "mkdirat"})};
+  const auto seen = bundle.probe({"print", "ran"}).run();
+  CHECK(seen.code == 1);
+  CHECK(seen.out == "");
+  CHECK(seen.err.find("error running startContainer hook #0: startContainer hook killed by signal 31 (bad system call)") != std::string::npos);
+  CHECK(bundle.leftovers() == "");
+}
+
+TEST_CASE("startContainer hooks need no more of a filter than fork, wait and execve", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.linux_.seccomp = without({"clone3", "pidfd_open", "memfd_create", "close_range", "poll", "vfork", "rt_sigprocmask", "openat2"});
+  bundle.config.hooks.start_container = {probe_hook({"complain", "first"}), probe_hook({"complain", "second"})};
+  const auto seen = bundle.probe({"print", "ran"}).run();
+  INFO(seen.err);
+  CHECK(seen.code == 0);
+  CHECK(seen.err == "first\nsecond\n");
+  CHECK(seen.out == "ran\n");
+}
+
+TEST_CASE("a startContainer hook whose time passes is killed and ends the start", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.hooks.start_container = {probe_hook({"hold"})};
+  bundle.config.hooks.start_container.front().timeout_s = 1;
+  const auto seen = bundle.probe({"print", "ran"}).run();
+  CHECK(seen.code == 1);
+  CHECK(seen.out == "");
+  CHECK(seen.err.find("startContainer hook #0: process still runs") != std::string::npos);
+  CHECK(bundle.leftovers() == "");
+}

@@ -7,11 +7,36 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
 
 #include "probe.h"
 
 namespace probe {
+
+namespace {
+
+/// A procfs in a user and pid namespace of one's own: the kernel wants one that hides nothing to be there already.
+int mount_own_procfs() {
+  const pid_t outer = ::fork();
+  if (outer == 0) {
+    if (::unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID) != 0) std::_Exit(errno);
+    const pid_t inner = ::fork();
+    if (inner == 0) std::_Exit(::mount("proc", "/tmp", "proc", 0, nullptr) == 0 ? 0 : errno);
+    int status = 0;
+    ::waitpid(inner, &status, 0);
+    std::_Exit(WEXITSTATUS(status));
+  }
+  int status = 0;
+  ::waitpid(outer, &status, 0);
+  errno = WEXITSTATUS(status);
+  return errno == 0 ? 0 : -1;
+}
+
+}  // namespace
 
 std::string call(const std::string& name) {
   if (name == "unshare") return outcome(::unshare(CLONE_NEWUTS));
@@ -32,6 +57,7 @@ std::string call(const std::string& name) {
   if (name == "mkdirat") return outcome(::mkdir("/tmp/made-by-probe", 0755));
   if (name == "fchmodat2") return outcome(::syscall(452, AT_FDCWD, "/inside-the-container", 0644, 0));
   if (name == "future") return outcome(::syscall(900));
+  if (name == "own-procfs") return outcome(mount_own_procfs());
   if (name == "setgroups") return outcome(::syscall(SYS_setgroups, 0, nullptr));
   return "unknown";
 }
