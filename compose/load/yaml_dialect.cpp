@@ -12,16 +12,15 @@ constexpr int changes_max = 64;
 
 /// `a:,` in brackets, `!tag,` and "\/": the only places where the two differ.
 bool has_signs(std::string_view text) {
-  bool tag = false;
-  for (std::size_t i = 0; i + 1 < text.size(); ++i) {
-    const char c = text[i], next = text[i + 1];
-    if (c == ':' && flow_marks.find(next) != std::string_view::npos) return true;
-    if (c == '\\' && next == '/') return true;
-    if (c == '!') tag = true;
-    else if (c == ' ' || c == '\n') tag = false;
-    if (tag && next == ',') return true;
+  constexpr auto npos = std::string_view::npos;
+  for (std::size_t at = text.find(':'); at != npos; at = text.find(':', at + 1))
+    if (at + 1 < text.size() && flow_marks.find(text[at + 1]) != npos) return true;
+  for (std::size_t at = text.find('!'); at != npos; at = text.find('!', at)) {
+    const std::size_t end = std::min(text.find_first_of(" \n,", at), text.size());
+    if (end < text.size() && text[end] == ',') return true;
+    at = end;
   }
-  return false;
+  return text.find("\\/") != npos;
 }
 
 /// Byte offsets of character numbers, asked for in rising order.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "compose/load/merge.h"
 #include "compose/load/scalar.h"
@@ -67,8 +68,25 @@ bool indicator(std::string_view text, std::size_t i, std::size_t length) {
   return c == '#' && is_blank_at(text, i - 1);
 }
 
+/// Whether nothing in a text means anything to YAML, as of most: analyse() need not look at each character's surroundings then.
+bool is_ordinary(std::string_view text) {
+  static constexpr auto ordinary = [] {
+    std::array<bool, 256> table{};
+    for (std::size_t c = 0x21; c <= 0x7E; ++c) table[c] = c != ':' && c != '#';
+    return table;
+  }();
+  if (text.empty() || std::string_view(" #,[]{}&*!|>'\"%@`?:-.").find(text[0]) != std::string_view::npos) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (ordinary[static_cast<unsigned char>(text[i])]) continue;
+    const bool joins = text[i] == ' ' || (text[i] == ':' && i + 1 < text.size() && text[i + 1] != ' ');
+    if (!joins || i + 1 == text.size()) return false;
+  }
+  return true;
+}
+
 Styles analyse(std::string_view text) {
   Styles styles;
+  if (is_ordinary(text)) return styles;
   if (text.empty()) return {.plain = true, .single = true, .literal = false, .multiline = false};
   bool indicators = text.starts_with("---") || text.starts_with("..."), special = false, tab = false;
   bool edge_blank = false, trailing_space = false, break_space = false, space_break = false;
@@ -245,7 +263,7 @@ class YamlWriter {
     const bool fixed = rule != nullptr && rule->object != nullptr;
     const auto less = [](const Entry* a, const Entry* b) { return natural_less(a->key, b->key); };
     if (!fixed) {
-      std::stable_sort(order.begin(), order.end(), less);
+      if (!std::is_sorted(order.begin(), order.end(), less)) std::stable_sort(order.begin(), order.end(), less);
     } else {
       const auto extensions = std::find_if(order.begin(), order.end(), [](const Entry* e) { return is_extension(e->key); });
       std::stable_sort(extensions, order.end(), less);
