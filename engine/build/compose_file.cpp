@@ -74,7 +74,7 @@ Result<fs::path> from_git(const std::string& reference) {
   ASSIGN_OR_RETURN(GitSource source, parse_git(reference.starts_with("github.com/") ? "https://" + reference : reference));
   const std::string path = std::exchange(source.folder, "");
   ASSIGN_OR_RETURN(auto session, Session::open());
-  ASSIGN_OR_RETURN(const GitCheckout checkout, fetch_git(session, source, false));
+  ASSIGN_OR_RETURN(const GitCheckout checkout, fetch_git(session, source));
   ASSIGN_OR_RETURN(const fs::path kept, keep(checkout.folder, checkout.commit));
   return compose_file_in(kept, path);
 }

@@ -5,6 +5,7 @@
 
 #include "base/sys.h"
 #include "engine/api/paths.h"
+#include "engine/build/words.h"
 #include "engine/registry/fetch.h"
 #include "engine/registry/unpack.h"
 
@@ -37,11 +38,22 @@ Result<fs::path> download(Session& session, const std::string& url) {
 
 bool is_url(const std::string& text) { return text.starts_with("http://") || text.starts_with("https://"); }
 
+std::string url_file_name(const std::string& url) {
+  std::string path = url.substr(url.find("://") + 3);
+  path = path.substr(0, path.find_first_of("?#"));
+  const std::size_t host_end = path.find('/');
+  path = host_end == std::string::npos ? "" : percent_decoded(path.substr(host_end));
+  while (path.ends_with('/')) path.pop_back();
+  const std::string name = path.substr(path.rfind('/') + 1);
+  return name.empty() || name == "." || name == ".." || name.find('\0') != std::string::npos ? "__unnamed__" : name;
+}
+
 Result<Context> Context::open(Session& session, const std::string& source) {
   Context context;
-  if (is_git(source)) {
-    ASSIGN_OR_RETURN(const GitSource git, parse_git(source));
-    ASSIGN_OR_RETURN(auto checkout, fetch_git(session, git, false).with("fetching the build context " + source));
+  const bool short_form = source.starts_with("github.com/");  // an old way to write it, for contexts alone
+  if (is_git(source) || short_form) {
+    ASSIGN_OR_RETURN(const GitSource git, parse_git(short_form ? "https://" + source : source));
+    ASSIGN_OR_RETURN(auto checkout, fetch_git(session, git).with("fetching the build context " + source));
     context.folder_ = std::move(checkout.folder);
   } else if (is_url(source)) {
     ASSIGN_OR_RETURN(context.folder_, download(session, source));

@@ -40,5 +40,7 @@ class Context {
 
 /// "https://…", "http://…"
 bool is_url(const std::string& text);
+/// "http://host/dir/a%20b.txt?x=1" → "a b.txt"; BuildKit's "__unnamed__" without one.
+std::string url_file_name(const std::string& url);
 
 }  // namespace engine::build

@@ -268,7 +268,7 @@ FolderRights made_rights(const CopyTarget& target) {
   // As Docker does: a symbolic mode changes what is copied, an octal one also what is made for it.
   const bool exact = target.chmod && target.chmod->is_absolute();
   const Owner owner = target.owner.value_or(Owner{});
-  return {.uid = owner.uid, .gid = owner.gid, .mode = exact ? target.chmod->apply(0755, true) : 0755};
+  return {.uid = owner.uid, .gid = owner.gid, .mode = exact ? target.chmod->apply(0755, true) & 0777 : 0755};
 }
 
 Result<> copy_item(const Tree& source, const Item& item, const CopyTarget& target, const std::string& as) {

@@ -130,10 +130,9 @@ Result<Meaning> parse_copy(const Source& source) {
   ASSIGN_OR_RETURN(copy.unpack, flags.boolean("unpack"));
   ASSIGN_OR_RETURN(const auto link, flags.boolean("link"));
   ASSIGN_OR_RETURN(const auto parents, flags.boolean("parents"));
-  ASSIGN_OR_RETURN(const auto keep_git, flags.boolean("keep-git-dir"));
+  ASSIGN_OR_RETURN(copy.keep_git_dir, flags.boolean("keep-git-dir"));
   copy.link = link.value_or(false);
   copy.parents = parents.value_or(false);
-  copy.keep_git_dir = keep_git.value_or(false);
   ASSIGN_OR_RETURN(auto exec_form, parse_exec_form(source.instruction.rest));
   std::vector<std::string> words = exec_form ? *exec_form : split_blank(source.instruction.rest);
   if (words.size() < 2)
@@ -373,7 +372,9 @@ Result<Nanoseconds> parse_duration(const std::string& text) {
     const std::string number = text.substr(start, at - start);
     const std::size_t unit_start = at;
     while (at < text.size() && text[at] != '.' && !(text[at] >= '0' && text[at] <= '9')) ++at;
-    const auto unit = units.find(text.substr(unit_start, at - unit_start));
+    const std::string unit_name = text.substr(unit_start, at - unit_start);
+    if (!number.empty() && unit_name.empty()) return invalid("time: missing unit in duration \"" + text + "\"");
+    const auto unit = units.find(unit_name);
     if (number.empty() || number == "." || number.size() > 15 || std::count(number.begin(), number.end(), '.') > 1 ||
         unit == units.end())
       return bad;

@@ -51,7 +51,8 @@ struct Copy {
   std::vector<std::string> sources;
   std::string destination;
   std::string from, chown, chmod, checksum;
-  bool link = false, parents = false, keep_git_dir = false;
+  bool link = false, parents = false;
+  std::optional<bool> keep_git_dir;
   std::optional<bool> unpack;
   std::vector<std::string> exclude;
   std::vector<Heredoc> heredocs;

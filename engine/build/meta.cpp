@@ -224,7 +224,9 @@ struct Apply {
 
   Result<> operator()(const instr::StopSignal& stop) const {
     ASSIGN_OR_RETURN(const std::string signal, expand(stop.signal));
-    if (!containers::parse_signal(signal)) return invalid("invalid signal: " + signal);
+    // As Docker: a number is taken for a signal, whether or not there is one of it.
+    const bool number = signal != "0" && signal.size() < 10 && signal.find_first_not_of("0123456789", signal.starts_with('-') ? 1 : 0) == std::string::npos;
+    if (!number && !containers::parse_signal(signal)) return invalid("invalid signal: " + signal);
     meta.config.stop_signal = signal;
     add_history(meta, "STOPSIGNAL " + signal, true);
     return {};

@@ -36,15 +36,17 @@ Result<bool> parse_bool(const std::string& key, const std::string& value) {
 
 Result<std::int64_t> parse_bytes(const std::string& text) {
   std::size_t end = 0;
-  while (end < text.size() && text[end] >= '0' && text[end] <= '9') ++end;
-  std::string unit = lower(text.substr(end));
+  while (end < text.size() && ((text[end] >= '0' && text[end] <= '9') || (text[end] == '.' && end > 0))) ++end;
+  const std::string number = text.substr(0, end);
+  std::string unit = lower(trim_left(std::string_view(text).substr(end)));
   if (!unit.empty() && unit.back() == 'b') unit.pop_back();
   if (unit.size() == 2 && unit[1] == 'i') unit.pop_back();
   static constexpr std::string_view units = "kmgt";
   const std::size_t found = unit.empty() ? 0 : units.find(unit.front());
   const std::size_t power = unit.empty() ? 0 : found + 1;
-  if (end == 0 || end > 12 || unit.size() > 1 || found == std::string_view::npos) return invalid("invalid value for size: " + text);
-  return static_cast<std::int64_t>(std::stoll(text.substr(0, end))) << (10 * power);
+  if (end == 0 || end > 12 || number.back() == '.' || std::count(number.begin(), number.end(), '.') > 1 || unit.size() > 1 || found == std::string_view::npos) return invalid("invalid value for size: " + text);
+  if (number.find('.') == std::string::npos) return static_cast<std::int64_t>(std::stoll(number)) << (10 * power);
+  return static_cast<std::int64_t>(std::stod(number) * static_cast<double>(std::int64_t{1} << (10 * power)));
 }
 
 const char* name_of(RunMountType type) {

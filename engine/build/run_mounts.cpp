@@ -94,6 +94,24 @@ Result<> RunMounts::add(const RunMount& mount, ReadyTree tree) {
   return {};
 }
 
+/// What the step may see of a context: it itself, or a copy where the step may write, something is ignored, or files belong to
+/// others than root, as which a build has all of its context.
+Result<UniqueFd> RunMounts::context_part(const RunMount& mount, Fd context, const IgnoreRules* ignore, bool read_only) {
+  ASSIGN_OR_RETURN(const std::string real, real_path_in_root(context, clean_path("/" + mount.source)));
+  const std::string path = clean_path("/" + real).substr(1);
+  const Tree source{.root = context, .ignore = ignore, .xattrs = false};
+  ASSIGN_OR_RETURN(const Item item, list_item(source, path));
+  const bool roots = std::all_of(item.entries.begin(), item.entries.end(), [](const Entry& entry) { return entry.info.st_uid == 0 && entry.info.st_gid == 0; });
+  if (read_only && ignore->empty() && roots) return open_in_root(context, path, O_PATH);
+  ASSIGN_OR_RETURN(const fs::path folder, bench_.session.new_folder());
+  TRY(base::sys::wrap("chmod", ::chmod(folder.c_str(), 0755)));
+  ASSIGN_OR_RETURN(const UniqueFd copy, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
+  TRY(copy_item(source, item, {.root = copy.borrow(), .path = item.is_directory() ? "/" : "/copy", .owner = {}, .chmod = {}, .mtime_s = {}}));
+  if (!item.is_directory()) return open_in_root(copy.borrow(), "copy", O_PATH);
+  if (!path.empty()) TRY(base::sys::wrap("chmod", ::fchmod(copy.number(), item.entries.front().info.st_mode & 07777)));
+  return open_in_root(copy.borrow(), "", O_PATH);
+}
+
 Result<> RunMounts::add_bind(const RunMount& mount, ReadyTree tree) {
   const bool read_only = mount.read_only.value_or(true);
   const bool from_layers = tree.ignore == nullptr;
@@ -110,17 +128,9 @@ Result<> RunMounts::add_bind(const RunMount& mount, ReadyTree tree) {
     TRY(base::sys::wrap("move_mount", ::move_mount(root.number(), "", AT_FDCWD, place.c_str(), MOVE_MOUNT_F_EMPTY_PATH)));
     attached_.push_back(place);
     ASSIGN_OR_RETURN(root, base::sys::open(place, O_PATH | O_DIRECTORY));
-  } else if (!from_layers && (!read_only || !tree.ignore->empty())) {
-    // The step must neither change the context nor see what is ignored in it: a copy.
-    ASSIGN_OR_RETURN(const fs::path folder, bench_.session.new_folder());
-    TRY(base::sys::wrap("chmod", ::chmod(folder.c_str(), 0755)));
-    ASSIGN_OR_RETURN(UniqueFd copy, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
-    const Tree source{.root = root.borrow(), .ignore = tree.ignore, .xattrs = false};
-    ASSIGN_OR_RETURN(const Item item, list_item(source, ""));
-    TRY(copy_item(source, item, {.root = copy.borrow(), .path = "/", .owner = {}, .chmod = {}, .mtime_s = {}}));
-    root = std::move(copy);
   }
-  auto fd = open_in_root(root.borrow(), clean_path("/" + mount.source).substr(1), O_PATH);
+  auto fd = from_layers ? open_in_root(root.borrow(), clean_path("/" + mount.source).substr(1), O_PATH)
+                        : context_part(mount, root.borrow(), tree.ignore, read_only);
   if (!fd) {
     if (fd.error().kind == base::ErrorKind::not_found)
       return base::make_error(base::ErrorKind::not_found, "\"" + clean_path("/" + mount.source) + "\": not found");
@@ -131,6 +141,36 @@ Result<> RunMounts::add_bind(const RunMount& mount, ReadyTree tree) {
   kept_.push_back(std::move(root));
   bind(std::move(*fd), mount.target, read_only, S_ISDIR(info.st_mode));
   return {};
+}
+
+/// A new cache, seeded or empty. A seeded one looks like its source, which may be a file; uid, gid and mode speak of empty ones,
+/// and make one of a whole tree. As in BuildKit, whose umask takes part in the mode.
+Result<> RunMounts::make_cache(const RunMount& mount, const ReadyTree& tree, const std::filesystem::path& path) {
+  const std::string below = clean_path("/" + mount.source).substr(1);
+  const bool seeded = tree.root.valid() && (!below.empty() || (!mount.uid && !mount.gid && !mount.mode));
+  // Under a name of its own until it is whole: a cache half made would pass for the whole one.
+  const std::string partial = path.string() + ".new";
+  TRY(base::sys::remove_tree(partial));
+  TRY(base::sys::make_directories(partial, 0755));
+  ASSIGN_OR_RETURN(const UniqueFd root, base::sys::open(partial, O_RDONLY | O_DIRECTORY));
+  if (!seeded) {
+    TRY(base::sys::wrap("chown", ::fchown(root.number(), id_of(mount.uid), id_of(mount.gid))));
+    TRY(base::sys::wrap("chmod", ::fchmod(root.number(), mount.mode.value_or(0755) & 0755)));
+    return base::sys::rename(partial, path);
+  }
+  const bool owners = tree.ignore == nullptr;
+  const Tree source{.root = tree.root.borrow(), .ignore = tree.ignore, .xattrs = true, .owners = owners};
+  ASSIGN_OR_RETURN(const Item item, list_item(source, below));
+  const bool folder = item.is_directory();
+  TRY(copy_item(source, item, {.root = root.borrow(), .path = folder ? "/" : "/seed", .owner = {}, .chmod = {}, .mtime_s = {}}));
+  if (!folder) {
+    TRY(base::sys::rename(partial + "/seed", path));
+    return base::sys::remove_tree(partial);
+  }
+  const auto& seed = item.entries.front().info;
+  TRY(base::sys::wrap("chown", ::fchown(root.number(), owners ? seed.st_uid : 0, owners ? seed.st_gid : 0)));
+  TRY(base::sys::wrap("chmod", ::fchmod(root.number(), seed.st_mode & 07777)));
+  return base::sys::rename(partial, path);
 }
 
 Result<> RunMounts::add_cache(const RunMount& mount, ReadyTree tree) {
@@ -147,28 +187,12 @@ Result<> RunMounts::add_cache(const RunMount& mount, ReadyTree tree) {
       return base::errno_error(errno, "locking cache " + mount.id);
     }
     const bool fresh = !fs::exists(folder);
-    TRY(base::sys::make_directories(folder, 0755));
-    if (fresh) {
-      ASSIGN_OR_RETURN(const UniqueFd root, base::sys::open(folder, O_RDONLY | O_DIRECTORY));
-      const bool source_owners = tree.ignore == nullptr;
-      std::optional<struct stat> seed;
-      if (tree.root.valid()) {
-        const Tree source{.root = tree.root.borrow(), .ignore = tree.ignore, .xattrs = true, .owners = tree.ignore == nullptr};
-        ASSIGN_OR_RETURN(const Item item, list_item(source, clean_path("/" + mount.source).substr(1)));
-        TRY(copy_item(source, item, {.root = root.borrow(), .path = "/", .owner = {}, .chmod = {}, .mtime_s = {}}));
-        seed = item.entries.front().info;
-      }
-      // A seeded cache looks like its source; uid, gid and mode speak of new ones, and of whole trees.
-      const bool asked = mount.uid || mount.gid || mount.mode;
-      const bool whole = clean_path("/" + mount.source) == "/";
-      const bool like_seed = seed && (!whole || !asked);
-      TRY(base::sys::wrap("chown", like_seed ? ::fchown(root.number(), source_owners ? seed->st_uid : 0, source_owners ? seed->st_gid : 0)
-                                             : ::fchown(root.number(), id_of(mount.uid), id_of(mount.gid))));
-      TRY(base::sys::wrap("chmod", ::fchmod(root.number(), like_seed ? seed->st_mode & 07777 : mount.mode.value_or(0755))));
-    }
-    ASSIGN_OR_RETURN(UniqueFd fd, base::sys::open(folder, O_PATH | O_DIRECTORY));
+    if (fresh) TRY(make_cache(mount, tree, folder));
+    ASSIGN_OR_RETURN(UniqueFd fd, base::sys::open(folder, O_PATH | O_NOFOLLOW));
+    struct stat info {};
+    TRY(base::sys::wrap("stat", ::fstat(fd.number(), &info)));
     kept_.push_back(std::move(lock));
-    bind(std::move(fd), mount.target, mount.read_only.value_or(false), true);
+    bind(std::move(fd), mount.target, mount.read_only.value_or(false), S_ISDIR(info.st_mode));
     return {};
   }
 }
@@ -180,6 +204,11 @@ Result<> RunMounts::add_tmpfs(const RunMount& mount) {
   tmpfs.source = "tmpfs";
   tmpfs.options = {"nosuid"};
   if (mount.read_only.value_or(false)) tmpfs.options.emplace_back("ro");
+  // One on a folder that is there looks like it; one on a new place is for all, as under runc.
+  const bool inside = std::any_of(step_.mounts.begin(), step_.mounts.end(), [&](const runtime::spec::Mount& other) {
+    return other.type == "bind" && mount.target.starts_with(other.destination + "/");
+  });
+  if (!inside && !open_in_root(step_.root, mount.target.substr(1), O_PATH | O_DIRECTORY)) tmpfs.options.emplace_back("mode=1777");
   if (mount.size_bytes > 0) tmpfs.options.push_back("size=" + std::to_string(mount.size_bytes));
   step_.mounts.push_back(std::move(tmpfs));
   targets_.emplace_back(mount.target, true);

@@ -34,6 +34,8 @@ class RunMounts {
 
  private:
   Result<> add_bind(const RunMount& mount, ReadyTree tree);
+  Result<UniqueFd> context_part(const RunMount& mount, Fd context, const IgnoreRules* ignore, bool read_only);
+  Result<> make_cache(const RunMount& mount, const ReadyTree& tree, const std::filesystem::path& path);
   Result<> add_cache(const RunMount& mount, ReadyTree tree);
   Result<> add_tmpfs(const RunMount& mount);
   Result<> add_secret(const RunMount& mount);

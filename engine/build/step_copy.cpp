@@ -29,13 +29,14 @@ constexpr std::int64_t download_bytes_max = std::int64_t{16} << 30;
 
 base::Error invalid(std::string message) { return base::make_error(base::ErrorKind::invalid, std::move(message)); }
 
-/// "http://host/dir/file.tar.gz?x=1" → "file.tar.gz"; BuildKit's "__unnamed__" without one.
-std::string url_file_name(const std::string& url) {
-  std::string path = url.substr(url.find("://") + 3);
-  path = path.substr(0, path.find_first_of("?#"));
-  while (path.ends_with('/')) path.pop_back();
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "__unnamed__" : path.substr(slash + 1);
+/// What a URL may not hold as it is, a blank above all, in its escaped form.
+std::string url_escaped(const std::string& url) {
+  std::string out;
+  for (const unsigned char c : url) {
+    if (c > ' ' && c < 0x7f && std::strchr("\"<>\\^`{|}", c) == nullptr) out += static_cast<char>(c);
+    else for (const char digit : {'%', "0123456789ABCDEF"[c >> 4], "0123456789ABCDEF"[c & 15]}) out += digit;
+  }
+  return out;
 }
 
 /// Like BuildKit, which makes no layer of its own when modes are to be changed.
@@ -55,7 +56,8 @@ Result<> check_sources(const instr::Copy& copy, const std::vector<std::string>& 
 Result<> check_digest(const std::string& text) {
   const auto colon = text.find(':');
   const std::string hex = colon == std::string::npos ? "" : text.substr(colon + 1), algorithm = text.substr(0, colon);
-  if (hex.empty() || algorithm.empty()) return invalid("invalid checksum digest format");
+  const bool plain = algorithm.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz+._-") == std::string::npos;
+  if (hex.empty() || algorithm.empty() || !plain) return invalid("invalid checksum digest format");
   const std::size_t length = algorithm == "sha256" ? 64 : algorithm == "sha384" ? 96 : algorithm == "sha512" ? 128 : 0;
   if (length == 0) return invalid("unsupported digest algorithm");
   if (hex.size() != length) return invalid("invalid checksum digest length");
@@ -63,9 +65,8 @@ Result<> check_digest(const std::string& text) {
   return {};
 }
 
-Result<bool> looks_like_archive(const Item& item) {
-  if (!S_ISREG(item.entries.front().info.st_mode)) return false;
-  ASSIGN_OR_RETURN(const UniqueFd file, base::sys::open("/proc/self/fd/" + std::to_string(item.fd.number()), O_RDONLY | O_NONBLOCK));
+Result<bool> looks_like_archive(Fd source) {
+  ASSIGN_OR_RETURN(const UniqueFd file, base::sys::open("/proc/self/fd/" + std::to_string(source.number()), O_RDONLY | O_NONBLOCK));
   std::array<char, 1024> head{};
   ASSIGN_OR_RETURN(const std::size_t got, base::sys::read(file.borrow(), head));
   return registry::is_archive(std::string_view(head.data(), got));
@@ -182,12 +183,12 @@ Result<> StageBuilder::gather_tree(const instr::Copy& copy, Gathered& gathered, 
 
 /// A repository's files, as ADD of a folder.
 Result<> StageBuilder::gather_git(const instr::Copy& copy, const std::string& url, Gathered& gathered) {
-  ASSIGN_OR_RETURN(const GitSource source, parse_git(url));
-  ASSIGN_OR_RETURN(const auto checkout, fetch_git(bench_.session, source, copy.keep_git_dir).with("fetching " + url));
-  if (!gathered.checksum.empty() && !checkout.commit.starts_with(gathered.checksum))
-    return invalid("expected checksum to match " + gathered.checksum + ", got " + checkout.commit);
+  ASSIGN_OR_RETURN(GitSource source, parse_git(url));
+  TRY(expect_commit(source, gathered.checksum));
+  source.keep_git_dir = copy.keep_git_dir.value_or(source.keep_git_dir);
+  ASSIGN_OR_RETURN(const auto checkout, fetch_git(bench_.session, source).with("fetching " + url));
   ASSIGN_OR_RETURN(UniqueFd root, base::sys::open(checkout.folder, O_RDONLY | O_DIRECTORY));
-  gathered.key.field("git").field(checkout.commit).field(source.folder).number(copy.keep_git_dir);
+  gathered.key.field("git").field(checkout.commit).field(source.folder).number(source.keep_git_dir).number(source.submodules);
   ASSIGN_OR_RETURN(Item item, list_item({.root = root.borrow(), .ignore = nullptr, .xattrs = false}, "", gathered.exclude));
   gathered.checkouts.push_back(std::move(item));
   return {};
@@ -198,7 +199,7 @@ Result<> StageBuilder::gather_url(const std::string& url, Gathered& gathered) {
   ASSIGN_OR_RETURN(const auto folder, bench_.session.new_folder());
   Gathered::Download download;
   ASSIGN_OR_RETURN(download.file, base::sys::open(folder / "download", O_RDWR | O_CREAT | O_EXCL, 0600));
-  ASSIGN_OR_RETURN(const auto fetched, registry::fetch_url(url, download.file.borrow(), download_bytes_max));
+  ASSIGN_OR_RETURN(const auto fetched, registry::fetch_url(url_escaped(url), download.file.borrow(), download_bytes_max));
   if (!gathered.checksum.empty() && gathered.checksum != fetched.digest)
     return invalid("digest mismatch " + fetched.digest + ": " + gathered.checksum);
   download.name = url_file_name(url);
@@ -248,8 +249,8 @@ Result<> StageBuilder::place_item(const instr::Copy& copy, Gathered& gathered, s
   const auto& [pattern, item] = gathered.items[index];
   if (copy.parents) return copy_with_parents(gathered.source.tree, item, pattern, target);
   bool unpack = false;
-  if (copy.add && copy.unpack.value_or(true)) {
-    ASSIGN_OR_RETURN(unpack, looks_like_archive(item));
+  if (copy.add && copy.unpack.value_or(true) && S_ISREG(item.entries.front().info.st_mode)) {
+    ASSIGN_OR_RETURN(unpack, looks_like_archive(item.fd.borrow()));
   }
   if (!unpack) return copy_item(gathered.source.tree, item, target);
   ASSIGN_OR_RETURN(const UniqueFd file, base::sys::open("/proc/self/fd/" + std::to_string(item.fd.number()), O_RDONLY));
@@ -310,7 +311,11 @@ Result<> StageBuilder::place(const instr::Copy& copy, Gathered& gathered, StepLa
   for (const auto& [name, text] : gathered.heredocs) TRY(write_into(target, name, text, 0644));
   for (const auto& checkout : gathered.checkouts) TRY(copy_item({}, checkout, target));
   for (const auto& download : gathered.downloads) {
-    if (copy.unpack.value_or(false)) {
+    bool unpack = copy.unpack.value_or(false);
+    if (unpack) {
+      ASSIGN_OR_RETURN(unpack, looks_like_archive(download.file.borrow()));
+    }
+    if (unpack) {
       TRY(base::sys::wrap("lseek", ::lseek(download.file.number(), 0, SEEK_SET)));
       const Owner owner = target.owner.value_or(Owner{});
       ASSIGN_OR_RETURN(const UniqueFd into, make_in_root(target.root, target.path, {.uid = owner.uid, .gid = owner.gid, .mode = 0755}));

@@ -199,7 +199,10 @@ Result<> StageBuilder::run(const instr::Run& run, const Command& command) {
   key.field(script.value_or(""));
   key.number(static_cast<std::int64_t>(state_.meta.env.size()));
   for (const auto& [name, value] : state_.meta.env) key.field(name).field(value);
-  key.field(run.network).field(run.security).number(bench_.request.privileged);
+  // Where the step reaches, whoever said it: the instruction or the build.
+  std::string network = !run.network.empty() && run.network != "default" ? run.network : bench_.request.network;
+  if (network == "default") network.clear();
+  key.field(network).field(run.security).number(bench_.request.privileged);
   for (const auto& mount : mounts) {
     ASSIGN_OR_RETURN(const std::string digest, mount_key(mount));
     key.field(digest);

@@ -152,19 +152,36 @@ TEST_CASE("one commit of a git repository is fetched", "[build]") {
   };
   world.temp.write("repo.git/sub/Dockerfile", "FROM scratch\nCOPY f /f\n");
   world.temp.write("repo.git/sub/f", "from git");
+  fs::create_symlink("sub", fs::path(repository) / "link");
   git({"init", "-q"});
   git({"add", "."});
   git({"commit", "-q", "-m", "x"});
   git({"tag", "v1"});
   auto session = Session::open();
   REQUIRE(session);
-  const auto checkout = fetch_git(*session, {.repository = repository, .reference = "v1", .folder = "sub"}, false);
+  const auto umask_before = ::umask(0);  // as a build has it
+  const auto checkout = fetch_git(*session, {.repository = repository, .reference = "v1", .folder = "sub"});
+  ::umask(umask_before);
   INFO((checkout ? "" : checkout.error().text()));
   REQUIRE(checkout);
   CHECK(*base::sys::read_file(checkout->folder / "f") == "from git");
   CHECK_FALSE(fs::exists(checkout->folder.parent_path() / ".git"));
   CHECK(checkout->commit.size() == 40);
-  CHECK_FALSE(fetch_git(*session, {.repository = repository, .reference = "nope", .folder = ""}, false));
+  CHECK(fs::status(checkout->folder / "f").permissions() == fs::perms(0644));
+  CHECK(fs::status(checkout->folder).permissions() == fs::perms(0755));
+  CHECK_FALSE(fetch_git(*session, {.repository = repository, .reference = "nope"}));
+  // A folder is one of the commit's own, reached without links.
+  CHECK(fetch_git(*session, {.repository = repository, .folder = "link"}).error().text().find("no folder link") != std::string::npos);
+  // What is expected may be the commit's beginning, or the object of an annotated tag.
+  CHECK(fetch_git(*session, {.repository = repository, .checksum = checkout->commit.substr(0, 8)}));
+  CHECK(fetch_git(*session, {.repository = repository, .checksum = "0000000"}).error().text().find("expected checksum to match 0000000") != std::string::npos);
+  git({"tag", "-a", "v2", "-m", "x"});
+  const auto object = *base::sys::read_file(fs::path(repository) / ".git/refs/tags/v2");
+  CHECK(object.substr(0, 40) != checkout->commit);
+  CHECK(fetch_git(*session, {.repository = repository, .reference = "v2", .checksum = object.substr(0, 40)}));
+  const auto kept = fetch_git(*session, {.repository = repository, .keep_git_dir = true});
+  REQUIRE(kept);
+  CHECK(fs::exists(kept->folder / ".git/HEAD"));
 }
 
 TEST_CASE("a command that is not there fails with 127", "[build]") {

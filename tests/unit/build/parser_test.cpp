@@ -108,7 +108,7 @@ TEST_CASE("wrong instructions are named with what was probably meant", "[build]"
       {"SHELL bash -c", "SHELL requires the arguments to be in JSON form"},
       {"HEALTHCHECK NONE x", "HEALTHCHECK NONE takes no arguments"},
       {"HEALTHCHECK FOO x", "Unknown type \"FOO\" in HEALTHCHECK (try CMD)"},
-      {"HEALTHCHECK --interval=5 CMD x", "time: invalid duration \"5\""},
+      {"HEALTHCHECK --interval=5 CMD x", "time: missing unit in duration \"5\""},
       {"HEALTHCHECK --interval=-1s CMD x", "Interval \"interval\" cannot be less than 1ms"},
       {"HEALTHCHECK --retries=x CMD y", "strconv.ParseInt: parsing \"x\": invalid syntax"},
       {"ONBUILD ONBUILD RUN x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"},

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "base/sys.h"
+#include "engine/build/context.h"
 #include "engine/build/build.h"
 #include "engine/build/cache_options.h"
 #include "engine/build/foreign.h"
@@ -114,6 +115,51 @@ TEST_CASE("git contexts name a repository, a reference and a folder", "[build]")
   CHECK(source->folder == "x");
   CHECK(parse_git("https://host/a.git#v1:../../etc")->folder == "etc");
   CHECK_FALSE(parse_git("git@host:a#--upload-pack=x").has_value());
+  CHECK(is_git("user-1@host.example:a/b"));
+  CHECK_FALSE(is_git("a/b@c:d"));
+  CHECK_FALSE(is_git("/x@y:z"));
+}
+
+TEST_CASE("a git context's query is read as BuildKit reads it", "[build]") {
+  const std::string url = "https://host/a.git", commit(40, 'a');
+  const auto source = [&](const std::string& rest) {
+    CHECK(is_git(url + rest));
+    return parse_git(url + rest);
+  };
+  CHECK(source("?ref=br&subdir=d%2Fe")->reference == "br");
+  CHECK(source("?ref=br&subdir=d%2Fe")->folder == "d/e");
+  CHECK(source("?ref=br")->repository == url);
+  CHECK(source("?branch=b")->reference == "refs/heads/b");
+  CHECK(source("?tag=refs/tags/t")->reference == "refs/tags/t");
+  CHECK(source("?subdir=d#main")->reference == "main");
+  CHECK(source("?commit=" + commit)->reference == commit);
+  CHECK(source("?checksum=aaaa")->reference.empty());
+  CHECK(source("?checksum=aaaa")->checksum == "aaaa");
+  CHECK(source("?keep-git-dir&submodules=0")->keep_git_dir);
+  CHECK_FALSE(source("?keep-git-dir&submodules=0")->submodules);
+  CHECK(source("")->submodules);
+  const auto wrong = [&](const std::string& rest) { return source(rest).error().text(); };
+  CHECK(wrong("?ref=a&ref=b") == "query \"ref\" has multiple values");
+  CHECK(wrong("?ref=") == "query \"ref\" has no value");
+  CHECK(wrong("?foo=1") == "unexpected query \"foo\"");
+  CHECK(wrong("?branch=a&tag=b") == "branch conflicts with tag");
+  CHECK(wrong("?ref=a&branch=a") == "ref conflicts: \"a\" vs \"refs/heads/a\"");
+  CHECK(wrong("?ref=a#b") == "ref conflicts: \"b\" vs \"a\"");
+  CHECK(wrong("?submodules=maybe") == "invalid submodules value: \"maybe\"");
+  CHECK_FALSE(source("?ref=--upload-pack=x").has_value());
+  auto expected = *source("");
+  CHECK(expect_commit(expected, commit));
+  CHECK(expected.reference == commit);
+  CHECK_FALSE(expect_commit(expected, "bb"));
+}
+
+TEST_CASE("a download's name is the last part of its address", "[build]") {
+  CHECK(url_file_name("http://h/d/a.txt?x=/y#z") == "a.txt");
+  CHECK(url_file_name("http://h/a%20b.txt") == "a b.txt");
+  CHECK(url_file_name("http://h/a%2Fb.txt") == "b.txt");
+  CHECK(url_file_name("http://h/a%zz") == "a%zz");
+  CHECK(url_file_name("http://h/d/") == "d");
+  for (const char* none : {"http://h", "http://h/", "http://h/..", "http://h/%2e%2e", "http://h/a%00"}) CHECK(url_file_name(none) == "__unnamed__");
 }
 
 TEST_CASE("places of build caches are read from Compose's texts", "[build]") {

@@ -1,0 +1,120 @@
+// RUN --mount and ADD where Docker's own habits decide what is seen. Compared with Docker 28.5.
+#include <sys/stat.h>
+
+#include "tests/kernel/build/world.h"
+#include "tests/support/http_server.h"
+#include "tests/support/tar_builder.h"
+
+using namespace build_test;
+
+namespace {
+
+/// The lines of one file of the top layer.
+std::string made(const World& world, const std::string& id, const std::string& name) {
+  const auto text = base::sys::read_file(world.image(id).layer_dirs.back() / name);
+  return text ? *text : "missing: " + text.error().text();
+}
+
+}  // namespace
+
+TEST_CASE("a tmpfs looks like the folder it covers, and on a new place is for all", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const auto built = world.build(World::base() + "RUN mkdir -m 2750 /old\n"
+                                 "RUN --mount=type=tmpfs,target=/old --mount=type=tmpfs,target=/new,size=1.5m "
+                                 "stat -c '%a %n' /old /new > /o; df -k /new | tail -1 | awk '{print $2}' >> /o\n");
+  INFO(world.problem);
+  REQUIRE(built);
+  CHECK(made(world, built->image_id, "o") == "2750 /old\n1777 /new\n1536\n");
+}
+
+TEST_CASE("a new cache has the mode and owner asked for, less what others could write", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const auto built = world.build(World::base() + "RUN mkdir -m 1751 /seed && echo s > /seed/f && chown 8:9 /seed /seed/f\nFROM base\n"
+                                 "RUN --mount=type=cache,target=/a,mode=0777 --mount=type=cache,target=/b,mode=2770,uid=3,gid=4 "
+                                 "--mount=type=cache,target=/c,from=base,source=/bin,id=c --mount=type=cache,target=/d,from=base,mode=700,uid=3,id=d "
+                                 "stat -c '%a %u %g %n' /a /b /d > /o; ls /d | wc -l >> /o\n");
+  INFO(world.problem);
+  REQUIRE(built);
+  CHECK(made(world, built->image_id, "o") == "755 0 0 /a\n750 3 4 /b\n700 3 0 /d\n0\n");
+}
+
+TEST_CASE("a cache may be seeded with a folder or a file", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const std::string text = World::base() + "FROM base AS seed\nRUN mkdir -m 1751 /seed && echo s > /seed/f && chown 8:9 /seed /seed/f && chmod 640 /seed/f\nFROM base\n"
+                           "RUN --mount=type=cache,target=/d,from=seed,source=/seed,id=d --mount=type=cache,target=/f,from=seed,source=/seed/f,id=f,mode=700 "
+                           "stat -c '%a %u %g %n' /d /d/f /f > /o; echo more >> /f\n";
+  const auto built = world.build(text);
+  INFO(world.problem);
+  REQUIRE(built);
+  CHECK(made(world, built->image_id, "o") == "1751 8 9 /d\n640 8 9 /d/f\n640 8 9 /f\n");
+  const auto again = world.build(text + "RUN --mount=type=cache,target=/f,from=seed,source=/seed/f,id=f cat /f > /o\n");
+  REQUIRE(again);
+  CHECK(made(world, again->image_id, "o") == "s\nmore\n");
+}
+
+TEST_CASE("a bound context belongs to root, whoever its files are of", "[build]") {
+  NEED_BUILDS();
+  World world;
+  world.write("d/f", "x");
+  world.write("d/secret", "x");
+  world.write(".dockerignore", "d/secret\n");
+  REQUIRE(::chown((world.context / "d/f").c_str(), 5, 6) == 0);
+  REQUIRE(::chmod((world.context / "d").c_str(), 0750) == 0);
+  const auto built = world.build(World::base() + "RUN --mount=source=d,target=/m --mount=source=d/f,target=/n stat -c '%a %u %g %n' /m /m/* /n > /o\n");
+  INFO(world.problem);
+  REQUIRE(built);
+  CHECK(made(world, built->image_id, "o") == "750 0 0 /m\n644 0 0 /m/f\n644 0 0 /n\n");
+  CHECK_FALSE(world.build(World::base() + "RUN --mount=source=d/secret,target=/m true\n"));
+  CHECK(world.problem.find("\"/d/secret\": not found") != std::string::npos);
+}
+
+TEST_CASE("the network of a step counts, whoever asks for it", "[build]") {
+  NEED_BUILDS();
+  World world;
+  BuildRequest none;
+  none.network = "none";
+  REQUIRE(world.build(World::base() + "RUN echo once > /o\n", none));
+  REQUIRE(world.build(World::base() + "RUN --network=none echo once > /o\n", none));
+  CHECK(count(world.output, "CACHED") == 5);
+  REQUIRE(world.build(World::base() + "RUN --network=none echo once > /o\n"));
+  CHECK(count(world.output, "CACHED") == 2);  // the RUNs of the base were without a network
+}
+
+TEST_CASE("ADD of an address keeps what is no archive, and names it as the address does", "[build]") {
+  NEED_BUILDS();
+  support::WebServer server([](const support::WebRequest& request) {
+    support::WebAnswer answer;
+    if (request.path.ends_with("a.tar")) answer.body = support::tar_archive({{.name = "inside", .content = "i"}});
+    else if (request.path.starts_with("/text")) answer.body = "text";
+    else answer.status = 404;
+    return answer;
+  });
+  World world;
+  const std::string address = "http://" + server.host();
+  const auto built = world.build("FROM scratch\nADD --unpack --chmod=4755 " + address + "/text%20x /n/t/\nADD --unpack " + address + "/a.tar /u/\nADD " + address +
+                                 "/a.tar /\nADD [\"" + address + "/text y\", \"/t/\"]\n");
+  INFO(world.problem);
+  REQUIRE(built);
+  const auto layers = world.image(built->image_id).layer_dirs;
+  REQUIRE(layers.size() == 4);
+  CHECK(World::layer(layers[0]) == "n/\nn/t/\nn/t/text x text\n");
+  CHECK(fs::status(layers[0] / "n/t/text x").permissions() == fs::perms(04755));
+  CHECK(fs::status(layers[0] / "n/t").permissions() == fs::perms(0755));  // set-id bits are for what is copied
+  CHECK(World::layer(layers[1]) == "u/\nu/inside i\n");
+  CHECK(fs::exists(layers[2] / "a.tar"));
+  CHECK(World::layer(layers[3]) == "t/\nt/text y text\n");
+  CHECK_FALSE(world.build("FROM scratch\nADD " + address + "/none /x\n"));
+  CHECK(world.problem.find("404") != std::string::npos);
+}
+
+TEST_CASE("STOPSIGNAL takes numbers as Docker does", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const auto built = world.build("FROM scratch\nCOPY marker /\nSTOPSIGNAL 65\n");
+  REQUIRE(built);
+  CHECK(world.image(built->image_id).config.stop_signal == "65");
+  for (const char* wrong : {"0", "NOPE", "1x"}) CHECK_FALSE(world.build(std::string("FROM scratch\nCOPY marker /\nSTOPSIGNAL ") + wrong + "\n"));
+}
