@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 
 #include "base/sys.h"
 
@@ -86,7 +87,10 @@ Result<> Extractor::enter(const std::string& path) {
     struct stat info {};
     bool opaque = false;
     if (fstatat(parent_.fd.number(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
-      if (S_ISLNK(info.st_mode)) return hostile("the parent of an entry is a link to nowhere: '" + path + "'");
+      if (S_ISLNK(info.st_mode)) {
+        TRY(make_link_target(path, name));
+        return enter(path);
+      }
       opaque = is_whiteout(info);
       TRY(check_kind(name, true));
       TRY(base::sys::wrap("replace " + path, unlinkat(parent_.fd.number(), name.c_str(), 0)));
@@ -101,6 +105,26 @@ Result<> Extractor::enter(const std::string& path) {
   struct stat info {};
   TRY(base::sys::wrap("stat " + path, fstat(opened->number(), &info)));
   parent_ = {.path = path, .fd = *std::move(opened), .set_gid = (info.st_mode & S_ISGID) != 0, .known = true};
+  return {};
+}
+
+/// A parent that is a link to what is not there: as for Docker, the folder it means is made, inside the root.
+Result<> Extractor::make_link_target(const std::string& path, const std::string& name) {
+  constexpr int links_max = 40;  // as the kernel's
+  if (++links_followed_ > links_max) return hostile("the parent of an entry is a link without an end: '" + path + "'");
+  std::array<char, PATH_MAX> text{};
+  const auto length = readlinkat(parent_.fd.number(), name.c_str(), text.data(), text.size());
+  if (length < 0) return base::errno_error(errno, "readlink " + path);
+  const std::string_view target(text.data(), static_cast<std::size_t>(length));
+  std::filesystem::path whole = target.starts_with('/') ? std::filesystem::path(target) : ("/" + path) / std::filesystem::path("..") / target;
+  whole = whole.lexically_normal();  // ".." above the root is the root
+  ASSIGN_OR_RETURN(const auto clean, clean_path(whole.string(), options_.limits.depth_max));
+  if (clean.empty() || clean == path) return hostile("the parent of an entry is a link without an end: '" + path + "'");
+  TRY(enter(clean));
+  parent_.known = false;
+  // Reached by another way than the link's own: what is in between is no folder.
+  ASSIGN_OR_RETURN(const auto there, open_directory(path).with("the parent of an entry is a link to nowhere"));
+  --links_followed_;
   return {};
 }
 
@@ -307,8 +331,9 @@ Result<> Extractor::hard_link(const TarEntry& entry, const std::string& name) {
       mine.st_dev == info.st_dev)
     return {};  // already the same file; replacing it would delete the only copy
   // Without AT_SYMLINK_FOLLOW: a link to a symbolic link is one to the link itself.
-  return replacing(name, "hard link to '" + target + "'",
-                   [&] { return linkat(folder->number(), base_name.c_str(), parent_.fd.number(), name.c_str(), 0); });
+  TRY(replacing(name, "hard link to '" + target + "'",
+                [&] { return linkat(folder->number(), base_name.c_str(), parent_.fd.number(), name.c_str(), 0); }));
+  return link_attributes(entry, name, S_ISLNK(info.st_mode));
 }
 
 /// The target is in a lower layer: the file is copied up, as overlay itself would.
@@ -349,6 +374,36 @@ Result<> Extractor::copy_from_below(const std::string& target, const std::string
   return {};
 }
 
+/// Of what is not opened; a link is not followed.
+Result<> Extractor::xattrs_at(const TarEntry& entry, int folder, const std::string& name) {
+  const auto path = "/proc/self/fd/" + std::to_string(folder) + "/" + name;
+  for (const auto& [key, value] : entry.xattrs) {
+    if (key.starts_with("trusted.overlay.") || key.starts_with("user.overlay.")) continue;
+    if (lsetxattr(path.c_str(), key.c_str(), value.data(), value.size(), 0) == 0) continue;
+    if (errno == ENOTSUP || errno == EOPNOTSUPP || errno == EPERM) continue;
+    return base::errno_error(errno, "set attribute " + key.substr(0, 100));
+  }
+  return {};
+}
+
+/// What the entry of a hard link says of owner, mode and time holds for the file, as for Docker and containerd; a link to a
+/// symbolic link can only change the owner.
+Result<> Extractor::link_attributes(const TarEntry& entry, const std::string& name, bool symbolic) {
+  const int folder = parent_.fd.number();
+  const auto uid = options_.keep_owner ? entry.uid : options_.uid, gid = options_.keep_owner ? entry.gid : options_.gid;
+  struct stat now {};
+  TRY(base::sys::wrap("stat", fstatat(folder, name.c_str(), &now, AT_SYMLINK_NOFOLLOW)));
+  const bool chowned = now.st_uid != uid || now.st_gid != gid;
+  if (chowned && fchownat(folder, name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) != 0) return owner_error(errno, uid, gid);
+  if (symbolic) return {};
+  // Not a symbolic link, in a folder nobody else can write to.
+  if (chowned || (now.st_mode & 07777U) != entry.mode) TRY(base::sys::wrap("set mode", fchmodat(folder, name.c_str(), entry.mode, 0)));
+  TRY(xattrs_at(entry, folder, name));
+  const std::array times{time_of(entry.mtime_s, entry.mtime_ns), time_of(entry.mtime_s, entry.mtime_ns)};
+  TRY(base::sys::wrap("set times", utimensat(folder, name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW)));
+  return {};
+}
+
 Result<> Extractor::special(const TarEntry& entry, const std::string& name) {
   mode_t type = S_IFIFO;
   dev_t device = 0;
@@ -370,13 +425,7 @@ Result<> Extractor::attributes(const TarEntry& entry, const std::string& name) {
     // It was just made as a device or FIFO by us, in a folder nobody else can write to: not a link.
     TRY(base::sys::wrap("set mode", fchmodat(folder, name.c_str(), entry.mode, 0)));
   }
-  const auto path = "/proc/self/fd/" + std::to_string(folder) + "/" + name;
-  for (const auto& [key, value] : entry.xattrs) {
-    if (key.starts_with("trusted.overlay.") || key.starts_with("user.overlay.")) continue;
-    if (lsetxattr(path.c_str(), key.c_str(), value.data(), value.size(), 0) == 0) continue;
-    if (errno == ENOTSUP || errno == EOPNOTSUPP || errno == EPERM) continue;
-    return base::errno_error(errno, "set attribute " + key.substr(0, 100));
-  }
+  TRY(xattrs_at(entry, folder, name));
   const std::array times{time_of(entry.mtime_s, entry.mtime_ns), time_of(entry.mtime_s, entry.mtime_ns)};
   TRY(base::sys::wrap("set times", utimensat(folder, name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW)));
   return {};

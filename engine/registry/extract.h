@@ -45,15 +45,18 @@ class Extractor {
   Result<> file(const TarEntry& entry, const std::string& name, TarReader& reader);
   Result<> contents(const TarEntry& entry, base::Fd file, TarReader& reader);
   Result<> hard_link(const TarEntry& entry, const std::string& name);
+  Result<> link_attributes(const TarEntry& entry, const std::string& name, bool symbolic);
   Result<> copy_from_below(const std::string& target, const std::string& name);
   Result<> special(const TarEntry& entry, const std::string& name);
   /// Owner, mode, xattrs and times of something that is not a directory and was just made.
   Result<> attributes(const TarEntry& entry, const std::string& name);
   Result<> owner_and_mode(const TarEntry& entry, base::Fd fd);
+  static Result<> xattrs_at(const TarEntry& entry, int folder, const std::string& name);
   Result<> xattrs(const TarEntry& entry, base::Fd fd);
 
   /// Opens (making what is missing) the folder `path`, and remembers it for the next entry.
   Result<> enter(const std::string& path);
+  Result<> make_link_target(const std::string& path, const std::string& name);
   Result<base::UniqueFd> open_directory(const std::string& path);
   /// Runs `create` (a syscall's result); when something is in the way, removes that and tries again.
   template <class Create>
@@ -66,6 +69,7 @@ class Extractor {
   const UnpackOptions& options_;
   Parent parent_;
   std::vector<DirectoryTimes> directories_;
+  int links_followed_ = 0;  ///< within one another
   std::int64_t content_bytes_ = 0, entries_ = 0;
 };
 

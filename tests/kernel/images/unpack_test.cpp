@@ -78,7 +78,7 @@ TEST_CASE("files get their owner, mode, times and attributes", "[unpack]") {
                        {.name = "fifo", .type = '6', .mode = 0600},
                        {.name = "null", .type = '3', .mode = 0666, .device_major = 1, .device_minor = 3},
                        {.name = "link", .type = '2', .link = "/outside/of/here", .uid = 9},
-                       {.name = "hard", .type = '1', .link = "bin/su"}}) == "");
+                       {.name = "hard", .type = '1', .link = "bin/su", .mode = 04755, .uid = 3, .gid = 4, .pax = {{"mtime", "12.000000345"}}}}) == "");
   CHECK((layer.info("").st_mode & 07777) == 0711);
   const auto su = layer.info("bin/su");
   CHECK((su.st_mode & 07777) == 04755);
@@ -138,6 +138,41 @@ TEST_CASE("an absolute link is followed inside the root", "[unpack]") {
   Layer layer;
   REQUIRE(layer.error({{.name = "usr/lib/", .type = '5'}, {.name = "lib", .type = '2', .link = "/usr/lib"}, {.name = "lib/x", .content = "1"}}) == "");
   CHECK(layer.read("usr/lib/x") == "1");
+}
+
+TEST_CASE("a parent that is a link to nowhere is made inside the root", "[unpack]") {
+  NEEDS_ROOT();
+  Layer layer;
+  CHECK(layer.error({{.name = "a/l", .type = '2', .link = "/t/deep"}, {.name = "a/l/f", .content = "x"},
+                     {.name = "a/up", .type = '2', .link = "../../../outside"}, {.name = "a/up/secret", .content = "y"},
+                     {.name = "one", .type = '2', .link = "two"}, {.name = "two", .type = '2', .link = "three"}, {.name = "one/f", .content = "z"}}).empty());
+  CHECK(layer.read("t/deep/f") == "x");
+  CHECK(layer.read("outside/secret") == "y");  // the root's own
+  CHECK(layer.read("three/f") == "z");
+  CHECK(layer.outside_untouched());
+  const auto endless = [](const std::vector<TarItem>& items) { return Layer().error(items); };
+  CHECK_FALSE(endless({{.name = "l", .type = '2', .link = "l"}, {.name = "l/f", .content = "x"}}).empty());
+  CHECK_FALSE(endless({{.name = "l", .type = '2', .link = "m/x"}, {.name = "m", .type = '2', .link = "l/x"}, {.name = "l/f", .content = "x"}}).empty());
+  CHECK_FALSE(endless({{.name = "l", .type = '2', .link = "l/l"}, {.name = "l/f", .content = "x"}}).empty());
+}
+
+TEST_CASE("a hard link's entry says owner, mode and time of the file, too", "[unpack]") {
+  NEEDS_ROOT();
+  Layer layer;
+  CHECK(layer.error({{.name = "f", .content = "x", .mode = 0600},
+                     {.name = "h", .type = '1', .link = "f", .mode = 04755, .uid = 7, .gid = 8, .mtime = 1'500'000'000, .pax = {{"SCHILY.xattr.user.k", "v"}}},
+                     {.name = "s", .type = '2', .link = "f"},
+                     {.name = "sh", .type = '1', .link = "s", .mode = 0777, .uid = 9, .gid = 9}}).empty());
+  const auto file = layer.info("f");
+  CHECK((file.st_mode & 07777) == 04755);
+  CHECK(file.st_uid == 7);
+  CHECK(file.st_gid == 8);
+  CHECK(file.st_mtim.tv_sec == 1'500'000'000);
+  CHECK(file.st_nlink == 2);
+  char value = 0;
+  CHECK(getxattr((layer.root / "f").c_str(), "user.k", &value, 1) == 1);
+  CHECK(layer.info("s").st_uid == 9);  // the link itself, not what it leads to
+  CHECK(layer.info("s").st_nlink == 2);
 }
 
 TEST_CASE("whiteouts become overlay's and speak of lower layers only", "[unpack]") {
