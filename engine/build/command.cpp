@@ -5,6 +5,7 @@
 #include "base/sys.h"
 #include "engine/build/build.h"
 #include "engine/images/image_store.h"
+#include "engine/images/printable.h"
 
 namespace engine::build {
 namespace {
@@ -22,7 +23,7 @@ base::Result<std::string> read_all(base::Fd fd) {
   }
 }
 
-void say(const std::string& text) { (void)base::sys::write_all(base::Fd(2), text + "\n"); }
+void say(const std::string& text) { (void)base::sys::write_all(base::Fd(2), images::printable(text) + "\n"); }
 
 base::Result<BuildRequest> read_request(const std::vector<std::string>& arguments) {
   ASSIGN_OR_RETURN(const std::string text, read_all(base::Fd(0)));

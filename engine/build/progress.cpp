@@ -1,6 +1,7 @@
 #include "engine/build/progress.h"
 
 #include "base/sys.h"
+#include "engine/images/printable.h"
 
 namespace engine::build {
 namespace {
@@ -144,7 +145,7 @@ void Progress::end(Vertex vertex, const std::string& word, const char* event) {
 void Progress::done(Vertex vertex) { end(vertex, "", "done"); }
 void Progress::cached(Vertex vertex) { end(vertex, "CACHED", "cached"); }
 void Progress::cancelled(Vertex vertex) { end(vertex, "CANCELED", "cancelled"); }
-void Progress::error(Vertex vertex, const std::string& message) { end(vertex, message, "error"); }
+void Progress::error(Vertex vertex, const std::string& message) { end(vertex, images::printable(message), "error"); }
 
 void Progress::result(const std::string& image_id) {
   const std::lock_guard lock(mutex_);

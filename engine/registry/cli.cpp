@@ -12,6 +12,7 @@
 #include "base/sys.h"
 #include "engine/api/paths.h"
 #include "engine/images/image_store.h"
+#include "engine/images/printable.h"
 #include "engine/registry/archive.h"
 #include "engine/registry/cli_parts.h"
 #include "engine/registry/transfer.h"
@@ -99,9 +100,9 @@ int report(const Reporter& reporter, const ordered& value, const std::string& te
 
 int fail(const Error& error, Output output = Output::plain) {
   if (output == Output::json)
-    print_line(dump(ordered{{"error", {{"kind", base::to_string(error.kind)}, {"message", error.text()}}}}));
+    print_line(dump(ordered{{"error", {{"kind", base::to_string(error.kind)}, {"message", images::printable(error.text())}}}}));
   else
-    (void)base::sys::write_all(base::Fd(2), "error: " + error.text() + "\n");
+    (void)base::sys::write_all(base::Fd(2), "error: " + images::printable(error.text()) + "\n");
   return 1;
 }
 

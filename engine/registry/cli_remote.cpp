@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/sys.h"
+#include "engine/images/printable.h"
 #include "engine/images/usage.h"
 #include "engine/registry/cli_parts.h"
 #include "engine/registry/login.h"
@@ -139,7 +140,7 @@ Result<int> do_history(const Arguments& arguments, const Reporter&) {
     table += head.data() + by + " " + size_text(sizes[i]) + std::string(10 - std::min<std::size_t>(9, size_text(sizes[i]).size()), ' ') + entry.comment + "\n";
   }
   if (arguments.has("--json")) print_line(list.dump(-1, ' ', false, ordered::error_handler_t::replace));
-  else (void)base::sys::write_all(base::Fd(1), table);
+  else (void)base::sys::write_all(base::Fd(1), images::printable(table));
   return 0;
 }
 
