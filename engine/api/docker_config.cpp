@@ -40,7 +40,9 @@ base::Result<std::map<std::string, std::string>> docker_proxies() {
                                                            {"ftpProxy", "FTP_PROXY"}, {"allProxy", "ALL_PROXY"}};
   std::map<std::string, std::string> found;
   ASSIGN_OR_RETURN(const auto proxies, section("proxies"));
-  const auto all = proxies.find("default");
+  // An entry for one daemon wins over the default. There is no daemon here; what is meant for this machine's is meant for us.
+  auto all = proxies.find("unix:///var/run/docker.sock");
+  if (all == proxies.end() || !all->is_object()) all = proxies.find("default");
   if (all == proxies.end() || !all->is_object()) return found;
   for (const auto& [key, name] : names) {
     const auto value = all->find(key);
