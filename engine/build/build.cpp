@@ -52,12 +52,18 @@ class NoUmask {
   mode_t old_;
 };
 
-std::optional<std::int64_t> source_date_epoch(const BuildRequest& request) {
+/// Seconds. Errors: invalid, in Docker's words.
+Result<std::optional<std::int64_t>> source_date_epoch(const BuildRequest& request) {
   std::string text;
   if (const auto arg = request.args.find("SOURCE_DATE_EPOCH"); arg != request.args.end()) text = arg->second;
   else if (const char* env = std::getenv("SOURCE_DATE_EPOCH")) text = env;
-  if (text.empty() || text.size() > 12 || text.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
-  return std::stoll(text);
+  if (text.empty()) return std::optional<std::int64_t>();
+  const std::size_t sign = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
+  const bool number = text.size() > sign && text.find_first_not_of("0123456789", sign) == std::string::npos;
+  constexpr std::size_t digits_max = 11;  // the year 5138; RFC 3339 ends with 9999
+  if (number && text.size() - sign <= digits_max) return std::optional<std::int64_t>(std::stoll(text));
+  return base::make_error(base::ErrorKind::invalid, "invalid SOURCE_DATE_EPOCH: " + text + ": strconv.ParseInt: parsing \"" + text + "\": " +
+                                                        (number ? "value out of range" : "invalid syntax"));
 }
 
 using ForCaches = std::map<std::string, std::vector<registry::CacheEntry>>;  ///< cache_to's text → steps
@@ -73,6 +79,7 @@ class Build {
     if (!request_.platforms.empty()) {
       ASSIGN_OR_RETURN(platform_, normal_platform(request_.platforms.front(), images::host_platform()));
     }
+    ASSIGN_OR_RETURN(epoch_s_, source_date_epoch(request_));
     platform_args_ = platform_arguments(platform_, images::host_platform());
     platform_args_["TARGETSTAGE"] = request_.target.empty() ? "default" : request_.target;
     TRY(open_contexts(session));
@@ -207,13 +214,26 @@ class Build {
   Result<std::vector<Finding>> look_for_warnings(Span& where) {
     where = {};
     ASSIGN_OR_RETURN(const CheckOptions checks, CheckOptions::parse(file_.check));
-    auto findings = check_dockerfile(file_, plan_, options_, checks, &opened_.front()->ignore());
+    auto findings = check_dockerfile(file_, plan_, options_, checks, &opened_.front()->ignore(), [this](const Stage& stage) { return base_variables(stage); });
     if (!checks.fail || findings.empty() || request_.check) return findings;
     std::set<std::string> rules;
     for (const auto& finding : findings) rules.insert(finding.rule);
     std::string names;
     for (const auto& rule : rules) names += (names.empty() ? "" : ", ") + rule;
     return base::make_error(base::ErrorKind::invalid, "lint violation found for rules: " + names);
+  }
+
+  /// Of an image that is in the store; nothing is fetched for it.
+  std::optional<std::set<std::string>> base_variables(const Stage& stage) const {
+    if (contexts_.contains(context_name(stage.base))) return std::nullopt;
+    const auto replaced = context_images_.find(context_name(stage.base));
+    auto store = store::Store::open();
+    if (!store) return std::nullopt;
+    const auto image = images::ImageStore(*store).resolve(replaced == context_images_.end() ? stage.base : replaced->second);
+    if (!image) return std::nullopt;
+    std::set<std::string> names;
+    for (const auto& entry : image->config.env) names.insert(entry.substr(0, entry.find('=')));
+    return names;
   }
 
   /// --check: as `docker build --check` prints it.
@@ -253,7 +273,7 @@ class Build {
                     .context_images = context_images_,
                     .platform_args = platform_args_,
                     .platform = platform_,
-                    .epoch_s = source_date_epoch(request_),
+                    .epoch_s = epoch_s_,
                     .caches = &caches_,
                     .stop = stop.borrow()};
     Solver solver(bench);
@@ -293,9 +313,12 @@ class Build {
   Result<BuildResult> store_image(StageState& state, Vertex vertex) {
     images::ImageConfig config = state.meta.config;
     for (const auto& [key, value] : request_.labels) config.labels[key] = value;
+    if (epoch_s_) {
+      for (auto& entry : config.history)
+        if (entry.created.empty()) entry.created = images::format_time_s(*epoch_s_);
+    }
     finish_times(config);
-    if (const auto epoch = source_date_epoch(request_); epoch && !config.created.empty())
-      config.created = images::format_time(*epoch * 1'000'000'000);
+    if (epoch_s_ && !config.created.empty()) config.created = images::format_time_s(*epoch_s_);
     images::NewImage image;
     image.config_json = images::to_json(config);
     for (const auto& to : request_.cache_to) {
@@ -325,6 +348,7 @@ class Build {
   Progress& progress_;
   ForCaches& collected_;
   std::string platform_;
+  std::optional<std::int64_t> epoch_s_;  ///< SOURCE_DATE_EPOCH
   std::map<std::string, std::string> platform_args_;
   std::vector<std::unique_ptr<Context>> opened_;  ///< [0] the main one
   std::map<std::string, Context*> contexts_;

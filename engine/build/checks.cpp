@@ -288,8 +288,13 @@ Result<CheckOptions> CheckOptions::parse(const std::string& text) {
 }
 
 std::vector<Finding> check_dockerfile(const Dockerfile& file, const StagePlan& plan, const StageOptions& options, const CheckOptions& checks,
-                                      const IgnoreRules* ignore) {
-  return Checker(file, plan, options, checks, ignore).run();
+                                      const IgnoreRules* ignore, const BaseVariables& base) {
+  auto found = Checker(file, plan, options, checks, ignore).run();
+  if (checks.skip_all || checks.skip.contains("UndefinedVar")) return found;
+  auto more = undefined_variables(file, plan, base);
+  found.insert(found.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  std::stable_sort(found.begin(), found.end(), [](const Finding& a, const Finding& b) { return a.where.first < b.where.first; });
+  return found;
 }
 
 std::string finding_text(const Finding& finding) {

@@ -1,6 +1,8 @@
 #pragma once
 // Warnings about a Dockerfile that works: BuildKit's build checks (docs.docker.com/reference/build-checks), same names and words.
 // Not among them: InvalidBaseImagePlatform and InvalidDefinitionDescription.
+#include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,9 +26,16 @@ struct CheckOptions {
   static Result<CheckOptions> parse(const std::string& text);
 };
 
-/// All findings, by line. `ignore`: of the main context, for CopyIgnoredFile; may be null.
+/// The names of the variables that a stage's base image sets; nothing when it is not known here.
+using BaseVariables = std::function<std::optional<std::set<std::string>>(const Stage& stage)>;
+
+/// All findings, by line. `ignore`: of the main context, for CopyIgnoredFile; may be null. Without `base`, nothing is said of
+/// variables in stages that begin with an image.
 std::vector<Finding> check_dockerfile(const Dockerfile& file, const StagePlan& plan, const StageOptions& options, const CheckOptions& checks,
-                                      const IgnoreRules* ignore);
+                                      const IgnoreRules* ignore, const BaseVariables& base = {});
+
+/// UndefinedVar alone, for the stages that are needed.
+std::vector<Finding> undefined_variables(const Dockerfile& file, const StagePlan& plan, const BaseVariables& base);
 
 /// "JSONArgsRecommended: JSON arguments recommended … (line 3)"
 std::string finding_text(const Finding& finding);

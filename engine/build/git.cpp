@@ -31,7 +31,7 @@ Result<std::string> git(const fs::path& folder, std::vector<std::string> argumen
   // The builder runs with a umask of 0, which would make every file of the checkout writable for all.
   options.program = "/bin/sh";
   options.arguments = {"sh", "-c", "umask 022; exec \"$0\" \"$@\"", program.string(), "-c", "protocol.ext.allow=never", "-c", "protocol.file.allow=user", "-c", "core.hooksPath=/dev/null",
-                       "-c", "advice.detachedHead=false"};
+                       "-c", "advice.detachedHead=false", "-c", "core.logAllRefUpdates=false"};
   options.arguments.insert(options.arguments.end(), arguments.begin(), arguments.end());
   std::vector<std::string> env = {"GIT_TERMINAL_PROMPT=0", "LC_ALL=C"};
   for (char** entry = environ; *entry != nullptr; ++entry)
@@ -129,6 +129,21 @@ Result<> read_query(const std::string& query, GitSource& source) {
   return {};
 }
 
+/// In a .git that stays, the branch or tag that was asked for names the commit, for `git describe` and its kin; as BuildKit leaves
+/// it, a branch is a tag as well. What tells of the fetch itself goes.
+Result<> name_commit(const fs::path& root) {
+  ASSIGN_OR_RETURN(const std::string fetched, base::sys::read_file(root / ".git/FETCH_HEAD", 1u << 20));
+  for (const std::string kind : {"branch", "tag"}) {
+    const std::string mark = "\t" + kind + " '";
+    const std::size_t at = fetched.find(mark), start = at + mark.size();
+    if (at == std::string::npos || at > fetched.find('\n')) continue;
+    const std::string name = fetched.substr(start, fetched.find('\'', start) - start);
+    TRY(git(root, {"update-ref", "refs/tags/" + name, "FETCH_HEAD"}));
+    if (kind == "branch") TRY(git(root, {"update-ref", "refs/heads/" + name, "HEAD"}));
+  }
+  return base::sys::remove_tree(root / ".git/FETCH_HEAD");
+}
+
 }  // namespace
 
 bool is_git(const std::string& text) {
@@ -188,7 +203,8 @@ Result<GitCheckout> fetch_git(Session& session, const GitSource& source) {
     if (!object || !object->starts_with(source.checksum))
       return invalid("expected checksum to match " + source.checksum + ", got " + checkout.commit);
   }
-  if (!source.keep_git_dir) TRY(base::sys::remove_tree(root / ".git"));
+  if (source.keep_git_dir) TRY(name_commit(root));
+  else TRY(base::sys::remove_tree(root / ".git"));
   ASSIGN_OR_RETURN(const base::UniqueFd fd, base::sys::open(root, O_RDONLY | O_DIRECTORY));
   // No links on the way: what a repository's folder is must not depend on where its links lead.
   if (!source.folder.empty() && !base::sys::openat2(fd.borrow(), source.folder, O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS))

@@ -105,14 +105,17 @@ Result<> check_glob(std::string_view pattern) {
     if (pattern[i] != '[') continue;
     std::size_t at = i + 1;
     if (at < pattern.size() && pattern[at] == '^') ++at;
-    bool any = false, closed = false;
-    for (; at < pattern.size() && !closed; ++at) {
-      if (pattern[at] == ']' && any) closed = true;
+    // As Go has it: one or more of "x" and "x-y", where neither is "]" or "-" unless escaped.
+    const auto character = [&] {
+      if (at >= pattern.size() || pattern[at] == ']' || pattern[at] == '-') return false;
       if (pattern[at] == '\\') ++at;
-      any = true;
-    }
-    if (!closed) return bad;
-    i = at - 1;
+      return ++at < pattern.size();
+    };
+    do {
+      if (!character()) return bad;
+      if (pattern[at] == '-' && (++at, !character())) return bad;
+    } while (pattern[at] != ']');
+    i = at;
   }
   return {};
 }
@@ -144,6 +147,7 @@ Result<> IgnoreRules::add(std::string_view pattern) {
   }
   if (pattern.empty()) return {};
   rule.text = clean_path(pattern);
+  if (rule.exception && rule.text == "/") return base::make_error(base::ErrorKind::invalid, "illegal exclusion pattern: \"!\"");
   if (rule.text.size() > 1 && rule.text.front() == '/') rule.text.erase(0, 1);
   TRY(check_glob(rule.text));
   if (patterns_.size() == patterns_max) return base::make_error(base::ErrorKind::invalid, "too many patterns");

@@ -7,8 +7,6 @@ namespace {
 
 base::Error invalid(std::string message) { return base::make_error(base::ErrorKind::invalid, std::move(message)); }
 
-std::size_t edit_distance(std::string_view a, std::string_view b);
-
 /// The flags of one instruction; every one must be asked for by name or it is unknown.
 class Flags {
  public:
@@ -328,6 +326,14 @@ const std::map<std::string, Parse>& table() {
   return rows;
 }
 
+std::string suggestion(const std::string& keyword) {
+  for (const auto& [name, parse] : table())
+    if (edit_distance(keyword, name) <= 2) return " (did you mean " + name + "?)";
+  return "";
+}
+
+}  // namespace
+
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -341,14 +347,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   }
   return row.back();
 }
-
-std::string suggestion(const std::string& keyword) {
-  for (const auto& [name, parse] : table())
-    if (edit_distance(keyword, name) <= 2) return " (did you mean " + name + "?)";
-  return "";
-}
-
-}  // namespace
 
 Result<Command> understand(const Instruction& instruction, char escape) {
   const auto row = table().find(instruction.keyword);

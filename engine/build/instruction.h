@@ -85,6 +85,9 @@ struct Command {
   Span span;
 };
 
+/// Letters to change, add or take away (Levenshtein).
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
 /// Errors: invalid, worded as BuildKit does ("unknown instruction: FOO", "unknown flag: --x").
 Result<Command> understand(const Instruction& instruction, char escape);
 

@@ -72,7 +72,8 @@ Result<BuiltLayer> StepLayer::commit(store::Store& store, const Layers& below, c
   images::ImageStore images(store);
   BuiltLayer built;
   built.diff_id = layer.diff_id;
-  built.created = epoch_s ? *epoch_s * 1'000'000'000 : store::now_ns();
+  constexpr std::int64_t limit_s = 9'000'000'000;  // what 64 bits of nanoseconds hold
+  built.created = epoch_s ? std::clamp(*epoch_s, -limit_s, limit_s) * 1'000'000'000 : store::now_ns();
   ASSIGN_OR_RETURN(built.chain_id, images.add_layer(upper_, layer));
   TRY(remember(store, key, built.chain_id, text, built.created));
   return built;

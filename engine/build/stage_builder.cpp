@@ -147,15 +147,17 @@ Result<std::optional<BuiltLayer>> StageBuilder::imported(const std::string& key,
   return std::optional<BuiltLayer>();
 }
 
-Result<> StageBuilder::layer_step(const std::string& key, const std::string& shown, const std::string& history, bool bare,
+Result<> StageBuilder::layer_step(const std::string& text_key, const std::string& shown, const std::string& history, bool bare,
                                   const std::function<Result<>(StepLayer&, Vertex)>& make) {
   const Vertex vertex = bench_.progress.begin(vertex_name(shown));
+  // A layer whose files have other times is another layer: two builds of one SOURCE_DATE_EPOCH are one image, whatever was built before.
+  const std::string key = bench_.epoch_s ? Hasher().field(text_key).field("epoch").number(*bench_.epoch_s).hex() : text_key;
   const auto finish = [&](const BuiltLayer& layer) {
     push(state_.layers, layer);
     state_.layers.made_by = key;
     state_.meta.config.diff_ids.push_back(layer.diff_id);
     add_history(state_.meta, history, false);
-    state_.meta.config.history.back().created = images::format_time(layer.created);
+    state_.meta.config.history.back().created = bench_.epoch_s ? images::format_time_s(*bench_.epoch_s) : images::format_time(layer.created);
     solver_.record({.key = key, .text = shown, .diff_ids = state_.meta.config.diff_ids, .created = layer.created});
   };
   const auto failed = [&](base::Error error) -> Result<> {

@@ -222,9 +222,9 @@ Result<StageBuilder::Gathered> StageBuilder::gather(const instr::Copy& copy) {
   ASSIGN_OR_RETURN(gathered.chmod, expand_word(copy.chmod, lookup, options));
   ASSIGN_OR_RETURN(gathered.checksum, expand_word(copy.checksum, lookup, options));
   std::vector<std::string> exclude;
+  // As BuildKit takes them: variables are not replaced, and what is absolute is nowhere below a source.
   for (const auto& pattern : copy.exclude) {
-    ASSIGN_OR_RETURN(std::string word, expand_word(pattern, lookup, options));
-    exclude.push_back(std::move(word));
+    if (!pattern.starts_with('/') && !pattern.starts_with("!/")) exclude.push_back(pattern);
   }
   ASSIGN_OR_RETURN(gathered.exclude, IgnoreRules::from_patterns(exclude));
   const std::string to = absolute_path(state_.meta, gathered.destination);

@@ -46,5 +46,7 @@ std::string to_json(const ImageConfig& config);
 WallNs parse_time(std::string_view text);
 /// Nanoseconds since the epoch → "2026-11-22T14:20:39.402123456Z"
 std::string format_time(WallNs time);
+/// The same for whole seconds, which reach further than 64 bits of nanoseconds.
+std::string format_time_s(std::int64_t seconds);
 
 }  // namespace engine::images

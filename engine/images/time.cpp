@@ -52,15 +52,24 @@ WallNs parse_time(std::string_view text) {
   return seconds * 1'000'000'000 + fraction;
 }
 
-std::string format_time(WallNs time) {
-  std::int64_t seconds = time / 1'000'000'000, fraction = time % 1'000'000'000;
-  if (fraction < 0) fraction += 1'000'000'000, --seconds;
+namespace {
+
+std::string day_and_time(std::int64_t seconds) {
   const std::time_t whole = seconds;
   std::tm tm{};
   gmtime_r(&whole, &tm);
-  std::array<char, 32> day{};
-  const auto length = std::strftime(day.data(), day.size(), "%Y-%m-%dT%H:%M:%S", &tm);
-  std::string text(day.data(), length);
+  std::array<char, 32> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &tm)};
+}
+
+}  // namespace
+
+std::string format_time_s(std::int64_t seconds) { return day_and_time(seconds) + "Z"; }
+
+std::string format_time(WallNs time) {
+  std::int64_t seconds = time / 1'000'000'000, fraction = time % 1'000'000'000;
+  if (fraction < 0) fraction += 1'000'000'000, --seconds;
+  std::string text = day_and_time(seconds);
   if (fraction != 0) {
     auto digits = std::to_string(1'000'000'000 + fraction).substr(1);
     while (digits.back() == '0') digits.pop_back();

@@ -182,6 +182,14 @@ TEST_CASE("one commit of a git repository is fetched", "[build]") {
   const auto kept = fetch_git(*session, {.repository = repository, .keep_git_dir = true});
   REQUIRE(kept);
   CHECK(fs::exists(kept->folder / ".git/HEAD"));
+  CHECK_FALSE(fs::exists(kept->folder / ".git/FETCH_HEAD"));
+  CHECK_FALSE(fs::exists(kept->folder / ".git/logs/HEAD"));
+  const auto tagged = fetch_git(*session, {.repository = repository, .reference = "v2", .keep_git_dir = true});
+  REQUIRE(tagged);
+  CHECK(*base::sys::read_file(tagged->folder / ".git/refs/tags/v2") == object);
+  const auto branch = fetch_git(*session, {.repository = repository, .reference = "main", .keep_git_dir = true});
+  REQUIRE(branch);
+  CHECK(*base::sys::read_file(branch->folder / ".git/refs/heads/main") == branch->commit + "\n");
 }
 
 TEST_CASE("a command that is not there fails with 127", "[build]") {

@@ -118,3 +118,46 @@ TEST_CASE("STOPSIGNAL takes numbers as Docker does", "[build]") {
   CHECK(world.image(built->image_id).config.stop_signal == "65");
   for (const char* wrong : {"0", "NOPE", "1x"}) CHECK_FALSE(world.build(std::string("FROM scratch\nCOPY marker /\nSTOPSIGNAL ") + wrong + "\n"));
 }
+
+TEST_CASE("a SOURCE_DATE_EPOCH makes one image of two builds, whatever was built before", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const std::string text = "FROM scratch\nCOPY marker /marker\nWORKDIR /w\nLABEL a=b\n";
+  REQUIRE(world.build(text));  // its layers have other times
+  BuildRequest request;
+  request.args["SOURCE_DATE_EPOCH"] = "1500000000";
+  const auto first = world.build(text, request);
+  REQUIRE(first);
+  request.no_cache = true;
+  const auto second = world.build(text, request);
+  REQUIRE(second);
+  CHECK(first->image_id == second->image_id);
+  const auto image = world.image(first->image_id);
+  CHECK(image.config.created == "2017-07-14T02:40:00Z");
+  for (const auto& entry : image.config.history) CHECK(entry.created == "2017-07-14T02:40:00Z");
+  struct stat info {};
+  REQUIRE(::stat((image.layer_dirs.back() / "w").c_str(), &info) == 0);
+  CHECK(info.st_mtim.tv_sec == 1'500'000'000);
+  request.args["SOURCE_DATE_EPOCH"] = "99999999999";
+  const auto late = world.build(text, request);
+  REQUIRE(late);
+  CHECK(world.image(late->image_id).config.created == "5138-11-16T09:46:39Z");
+  for (const char* wrong : {"x", "1500000000.5", "1e9", "999999999999"}) {
+    request.args["SOURCE_DATE_EPOCH"] = wrong;
+    CHECK_FALSE(world.build(text, request));
+    CHECK(world.problem.find("invalid SOURCE_DATE_EPOCH: " + std::string(wrong)) != std::string::npos);
+  }
+}
+
+TEST_CASE("--exclude is taken as it is written", "[build]") {
+  NEED_BUILDS();
+  World world;
+  world.write("d/a", "");
+  world.write("d/s/b", "");
+  const auto built = world.build("FROM scratch\nENV V=s\nCOPY --exclude=$V --exclude=/a --exclude=!/a d /x\nCOPY --exclude=s d /y\n");
+  INFO(world.problem);
+  REQUIRE(built);
+  const auto layers = world.image(built->image_id).layer_dirs;
+  CHECK(World::layer(layers[0]) == "x/\nx/a \nx/s/\nx/s/b \n");
+  CHECK(World::layer(layers[1]) == "y/\ny/a \n");
+}

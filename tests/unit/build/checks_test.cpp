@@ -66,3 +66,31 @@ TEST_CASE("build checks are skipped, asked for and made errors by name", "[build
   CHECK_FALSE(CheckOptions::parse("error=maybe"));
   CHECK(finding_text({"A", "text", {3, 3, 0}}) == "A: text (line 3)");
 }
+
+TEST_CASE("variables that nobody set are found, with the one that may have been meant", "[build]") {
+  const auto undefined = [](const std::string& text) {
+    Span where;
+    const auto file = parse_dockerfile("Dockerfile", text, where);
+    REQUIRE(file);
+    const auto plan = plan_stages(*file, {}, where);
+    REQUIRE(plan);
+    std::string all;
+    const BaseVariables base = [](const Stage& stage) -> std::optional<std::set<std::string>> {
+      if (stage.base == "unknown") return std::nullopt;
+      return std::set<std::string>{"PATH", "NODE_VERSION"};
+    };
+    for (const auto& one : undefined_variables(*file, *plan, base)) all += one.message.substr(28) + " " + std::to_string(one.where.first) + ";";
+    return all;
+  };
+  CHECK(undefined("FROM a\nCOPY $NOPE /x\n") == "'$NOPE' 2;");
+  CHECK(undefined("FROM a\nENV PATH=$PATHX:/a\n") == "'$PATHX' (did you mean $PATH?) 2;");
+  CHECK(undefined("FROM a\nENV X=$NODE_VERSON Y=$node_version\n") == "'$NODE_VERSON' (did you mean $NODE_VERSION?) 2;'$node_version' (did you mean $NODE_VERSION?) 2;");
+  CHECK(undefined("FROM a\nENV A=1 B=$A\nLABEL x=$A$B\n") == "'$A' 2;");  // a line sees what was before it
+  CHECK(undefined("FROM a\nARG V\nENV X=$V\nUSER ${UNSET:-root}\n") == "'$UNSET' 4;");
+  CHECK(undefined("FROM a\nRUN echo $X\nCMD echo $X\nHEALTHCHECK CMD $X\n").empty());  // for a shell
+  CHECK(undefined("FROM a\nCOPY <<E <<'F' /x/\n$X\nE\n$Y\nF\n") == "'$X' 2;");
+  CHECK(undefined("FROM a AS one\nENV E=1\nARG A\nFROM one\nWORKDIR /$E$A$FOUR\n") == "'$FOUR' 5;");
+  CHECK(undefined("FROM scratch\nEXPOSE $P\nVOLUME /$PATH\n") == "'$P' 2;");
+  CHECK(undefined("FROM unknown AS u\nENV X=$Y\nFROM u\nENV X=$Z\n").empty());
+  CHECK(undefined("FROM a AS unused\nENV X=$Y\nFROM a\nENV X=\\$Z '$q'=v\n").empty());
+}

@@ -28,7 +28,14 @@ TEST_CASE("globs match like Go's filepath.Match", "[build]") {
   }
   CHECK_FALSE(check_glob("a[").has_value());
   CHECK_FALSE(check_glob("a\\").has_value());
-  CHECK(check_glob("[]a]").has_value());
+  for (const char* wrong : {"[]a]", "[]", "[^]", "[-]", "[-x]", "[x-]", "[a-b-c]", "[a-", "[a", "[\\"}) {
+    INFO(wrong);
+    CHECK_FALSE(check_glob(wrong).has_value());
+  }
+  for (const char* right : {"[a]", "[a-c]", "[^a-c]x", "[\\]]", "[\\-x]", "[x\\-]", "[ab-cd]", "[[]", "[a-c]*[!x]"}) {
+    INFO(right);
+    CHECK(check_glob(right).has_value());
+  }
 }
 
 TEST_CASE(".dockerignore: the last matching pattern wins", "[build]") {
@@ -56,7 +63,7 @@ TEST_CASE(".dockerignore: comments only in the first column, blanks trimmed, BOM
   CHECK(ignored("a\n  b  \n", "b"));
   CHECK(ignored("./a/../c\n", "c"));
   CHECK_FALSE(IgnoreRules::parse("!\n").has_value());
-  CHECK_FALSE(IgnoreRules::parse("a[\n").has_value());
+  for (const char* wrong : {"a[\n", "[]a]\n", "[^]a]\n", "[-a]\n", "!/\n"}) CHECK_FALSE(IgnoreRules::parse(wrong).has_value());
 }
 
 TEST_CASE("paths are cleaned like Go's filepath.Clean", "[build]") {
