@@ -69,10 +69,7 @@ Result<> enter_namespaces(InitContext& context, Stage& stage) {
 Result<> open_late(InitContext& context) {
   if (context.late_root.empty()) return {};
   ASSIGN_OR_RETURN(context.root, open_root(context.late_root));
-  const spec::Linux& config = context.config->linux_;
-  ASSIGN_OR_RETURN(context.sources, open_sources(context.mounts, context.cgroups, context.cgroup_path,
-                                                 {.bundle = context.bundle, .rootfs = context.late_root, .new_cgroup_namespace = context.namespaces.new_cgroup,
-                                                  .uid_mappings = &config.uid_mappings, .gid_mappings = &config.gid_mappings}));
+  ASSIGN_OR_RETURN(context.sources, open_sources(context.mounts, context.cgroups, context.cgroup_path, context.source_options));
   return {};
 }
 
@@ -127,7 +124,8 @@ Result<> build_root(InitContext& context, Stage& stage) {
   ASSIGN_OR_RETURN(const auto read_only, attach_mounts(root, context.mounts, context.sources, context.cgroups,
                     {.mount_label = config.linux_.mount_label,
                      .new_cgroup_namespace = context.namespaces.new_cgroup,
-                     .user_namespace = user_namespace}));
+                     .user_namespace = user_namespace,
+                     .sources = &context.source_options}));
   TRY(make_devices(root, config, {.bind = user_namespace, .defaults = makes_default_devices(context), .made = &context.devices}));
   TRY(mask_paths(root, config.linux_.masked_paths, config.linux_.mount_label).with("linux.maskedPaths"));
   TRY(protect_paths(root, config.linux_.readonly_paths).with("linux.readonlyPaths"));
@@ -223,7 +221,14 @@ Result<> become_program(InitContext& context, Stage& stage) {
   const auto environment = final_environment(process);
   // Inside the container: our own environment is the host's business.
   ASSIGN_OR_RETURN(const auto hooks, ContainerHooks::prepare(config.hooks.start_container, context.start_state_json, environment));
-  TRY(apply_limits(stage.proc.borrow(), context.process));
+  auto limited = apply_limits(stage.proc.borrow(), context.process);
+  if (!limited) {
+    const bool pinned = config.linux_.resources && config.linux_.resources->cpu && !config.linux_.resources->cpu->cpus.empty();
+    // sched(7): a deadline task must be free to use every cpu of its root domain.
+    if (pinned && process.scheduler && limited.error().number == EPERM)
+      return std::move(limited).with("process scheduler can't be used together with AllowedCPUs (linux.resources.cpu.cpus)").error();
+    return std::move(limited).error();
+  }
   const auto pass_listener = [&](UniqueFd listener) -> Result<> {
     const int fds[] = {listener.number()};
     return sys::send_fds(context.seccomp_listener_socket.borrow(), context.seccomp_state, fds);

@@ -22,6 +22,7 @@ struct InitContext {
   NamespacePlan namespaces;
   std::vector<PlannedMount> mounts;
   std::vector<MountSource> sources;
+  SourceOptions source_options;             ///< for those that init opens
   CgroupHost cgroups;
   std::vector<base::UniqueFd>* tasks = nullptr;
   std::vector<int> inherited;               ///< our caller's descriptors that are not the program's

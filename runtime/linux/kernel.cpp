@@ -143,6 +143,10 @@ Result<> write_once(Fd file, std::string_view text) {
 Result<> write_at(Fd dir, const char* path, std::string_view text) {
   auto opened = guarded_fd("open", [&] { return ::openat(dir.number(), path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW); });
   if (!opened) return std::move(opened).error();
+  // A file bound over the kernel's would swallow the text (CVE-2025-52881).
+  struct statfs about {};
+  if (::fstatfs(opened->number(), &about) != 0) return base::errno_error(errno, path);
+  if (about.f_type != PROC_SUPER_MAGIC) return base::make_error(base::ErrorKind::permission, std::string(path) + " is not on a procfs");
   return write_once(opened->borrow(), text);
 }
 

@@ -37,7 +37,7 @@ base::Result<base::UniqueFd> open_in_root(base::Fd root, const char* path, int f
 base::Result<base::UniqueFd> open_proc(const char* path, int flags);
 /// One write(2) of all of `text`.
 base::Result<> write_once(base::Fd file, std::string_view text);
-/// The same to a file below `dir`.
+/// The same to a file below `dir`, a procfs: what is no file of one is refused.
 base::Result<> write_at(base::Fd dir, const char* path, std::string_view text);
 
 /// Whether these security modules are active: their file systems are there.

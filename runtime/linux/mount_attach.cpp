@@ -144,19 +144,19 @@ std::string mode_to_inherit(Fd root, const PlannedMount& mount) {
 }
 
 /// A source inside the root, now that everything before it is mounted; links in it stay inside, too.
-Result<> open_inside(Fd root, const PlannedMount& mount, MountSource& source) {
+Result<> open_inside(Fd root, const PlannedMount& mount, MountSource& source, const SourceOptions& options) {
   ASSIGN_OR_RETURN(const auto place, kernel::open_in_root(root, source.inside.c_str(), O_PATH | (mount.source_nofollow ? O_NOFOLLOW : 0)));
   struct stat about {};
   if (::fstat(place.number(), &about) != 0) return base::errno_error(errno, mount.source);
   source.folder = S_ISDIR(about.st_mode);
   ASSIGN_OR_RETURN(source.tree, kernel::open_tree(place.borrow(), "", OPEN_TREE_CLONE | AT_EMPTY_PATH | (mount.recursive ? AT_RECURSIVE : 0U)));
-  return set_attributes(source.tree.borrow(), mount);
+  return finish_bind(source.tree.borrow(), mount, source.mapping.borrow(), options);
 }
 
 Result<> attach_one(Fd root, const PlannedMount& mount, MountSource& source, const CgroupHost& cgroups,
                     const AttachOptions& options, std::vector<UniqueFd>& read_only) {
   if (!source.link.empty()) return make_link(root, mount, source.link);
-  if (!source.inside.empty()) TRY(open_inside(root, mount, source).with("bind source " + mount.source));
+  if (!source.inside.empty()) TRY(open_inside(root, mount, source, *options.sources).with("bind source " + mount.source));
   // What is masked and written below /proc and /sys relies on their being there and nowhere else (CVE-2019-19921).
   const bool kernel_files = mount.kind == MountKind::filesystem && (mount.type == "proc" || mount.type == "sysfs");
   const std::string inherited = mount.kind == MountKind::filesystem ? mode_to_inherit(root, mount) : std::string();

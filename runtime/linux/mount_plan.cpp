@@ -3,6 +3,9 @@
 #include <sys/mount.h>
 
 #include <charconv>
+#include <filesystem>
+#include <set>
+#include <utility>
 
 #include "runtime/linux/kernel.h"
 #include "runtime/linux/text.h"
@@ -130,14 +133,42 @@ base::Error wrong(const PlannedMount& mount, const std::string& what) {
                                                         mount.destination + "): " + what);
 }
 
+/// As mount(2) with MS_REMOUNT | MS_BIND, which is what runtimes do after a bind and users rely on: any option makes those that are given
+/// all there is, none keeps what the source has; access times are only touched when one of theirs is set, and are relatime then unless
+/// another is named.
+void plan_bind_attributes(PlannedMount& mount, const std::vector<std::string>& words) {
+  constexpr std::uint64_t all = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
+  bool asked = false;
+  std::set<std::string_view> times;
+  for (const std::string& word : words) {
+    const Option* option = find_option(word);
+    if (!option || (option->effect != Effect::set && option->effect != Effect::clear && option->effect != Effect::atime)) continue;
+    asked = true;
+    for (const char* name : {"noatime", "relatime", "strictatime", "nodiratime"}) {
+      if (word == name) times.insert(name);
+      if ("no" + word == name || word == "no" + std::string(name)) times.erase(name);
+    }
+  }
+  const AttributeChange given = std::exchange(mount.attributes, {});
+  if (!asked) return;
+  mount.unset = given.clear & all;
+  mount.attributes.set = given.set & all;
+  mount.attributes.clear = all & ~mount.attributes.set;
+  if (times.empty()) return;
+  mount.attributes.clear |= MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
+  mount.attributes.set |= times.contains("strictatime") ? MOUNT_ATTR_STRICTATIME
+                          : times.contains("noatime")   ? MOUNT_ATTR_NOATIME
+                                                        : MOUNT_ATTR_RELATIME;
+  if (times.contains("nodiratime")) mount.attributes.set |= MOUNT_ATTR_NODIRATIME;
+}
+
 /// Rules that hold between the options of one mount.
 base::Result<> check(PlannedMount& mount, const spec::Mount& from) {
   if (mount.kind == MountKind::bind) {
     if (mount.source.empty()) return wrong(mount, "a bind mount needs a source");
     if (!mount.data.empty())
       return wrong(mount, "option '" + mount.data.front().first + "' means nothing for a bind mount");
-    // "rw" on a bind keeps what the source is, as mount(2) does: clearing a locked flag would fail without need.
-    mount.attributes.clear &= MOUNT_ATTR__ATIME;
+    plan_bind_attributes(mount, from.options);
   }
   if (!from.uid_mappings.empty() || !from.gid_mappings.empty()) {
     if (from.uid_mappings.empty() || from.gid_mappings.empty())
@@ -213,6 +244,15 @@ base::Result<std::vector<PlannedMount>> plan_mounts(const spec::Config& config) 
     plan.push_back(std::move(mount));
   }
   return plan;
+}
+
+std::string path_inside(const std::string& path, const std::string& rootfs) {
+  if (rootfs.size() < 2 || path.compare(0, 2, rootfs, 0, 2) != 0) return {};  // most of them, at no cost
+  const auto root = std::filesystem::path(rootfs + "/").lexically_normal().string();
+  // With the host's own root every path would be below it.
+  if (root == "/" || path.find("/../") != std::string::npos || path.ends_with("/..")) return {};
+  const auto normal = std::filesystem::path(path).lexically_normal().string();
+  return normal.size() > root.size() && normal.starts_with(root) ? normal.substr(root.size() - 1) : std::string();
 }
 
 std::optional<unsigned long> propagation_flags(std::string_view word) {

@@ -31,6 +31,7 @@ struct PlannedMount {
   std::string type, source, destination;             ///< destination is absolute in the container
   std::vector<std::pair<std::string, std::optional<std::string>>> data;  ///< file system parameters; no value = a flag
   AttributeChange attributes;                        ///< of the mount itself
+  std::uint64_t unset = 0;                           ///< of a bind mount: attributes its options take away by name ("rw")
   AttributeChange tree_attributes;                   ///< of it and all below ("rro")
   std::optional<std::uint64_t> propagation;          ///< MS_PRIVATE …; absent = private
   bool propagation_recursive = true;
@@ -44,6 +45,10 @@ struct PlannedMount {
 
 /// Pure. Errors (invalid) name the mount and the option. Source: runtime-spec config.md "Mounts".
 base::Result<std::vector<PlannedMount>> plan_mounts(const spec::Config& config);
+
+/// `path` as seen from `rootfs`, both absolute; "" when it is not below it, or `rootfs` is "" or "/". Nothing but the words are looked at,
+/// and a path with ".." is not below: what links and ".." mean depends on what is mounted.
+std::string path_inside(const std::string& path, const std::string& rootfs);
 
 /// MS_… flags of "rprivate" and so on, MS_REC included; nothing for another word.
 std::optional<unsigned long> propagation_flags(std::string_view word);

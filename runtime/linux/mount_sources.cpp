@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,15 +72,64 @@ Result<UniqueFd> open_bind_tree(const PlannedMount& mount, const std::string& pa
 
 }  // namespace
 
-Result<> set_attributes(Fd tree, const PlannedMount& mount) {
+namespace {
+
+/// Attributes that a mount namespace of a lesser user namespace may not change: mount_namespaces(7).
+std::uint64_t lockable_attributes(Fd tree) {
+  struct statvfs about {};
+  if (::fstatvfs(tree.number(), &about) != 0) return 0;
+  std::uint64_t out = 0;
+  for (const auto& [flag, attribute] : std::initializer_list<std::pair<unsigned long, std::uint64_t>>{
+           {ST_RDONLY, MOUNT_ATTR_RDONLY}, {ST_NOSUID, MOUNT_ATTR_NOSUID}, {ST_NODEV, MOUNT_ATTR_NODEV}, {ST_NOEXEC, MOUNT_ATTR_NOEXEC},
+           {ST_NOATIME, MOUNT_ATTR_NOATIME}, {ST_NODIRATIME, MOUNT_ATTR_NODIRATIME}})
+    if (about.f_flag & flag) out |= attribute;
+  // The default, 0 to mount_setattr(2), is relatime: neither of them is the strict one.
+  if ((about.f_flag & (ST_NOATIME | ST_RELATIME)) == 0) out |= MOUNT_ATTR_STRICTATIME;
+  return out;
+}
+
+/// The bind mount's own attributes. A container in a user namespace could not take away what its source has: here that stays, unless an
+/// option asks for it, which is an error.
+Result<> set_own_attributes(Fd tree, const PlannedMount& mount, const SourceOptions& options) {
+  constexpr std::uint64_t times = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
   mount_attr attributes{};
   attributes.attr_set = mount.attributes.set;
   attributes.attr_clr = mount.attributes.clear;
-  if (!mount.recursive && !mount.tree_attributes.set && !mount.tree_attributes.clear) {  // one mount, one call
-    attributes.propagation = mount.propagation.value_or(MS_PRIVATE);
+  // What our caller prepared himself only gets more.
+  if (descriptor_in(mount.source)) attributes.attr_clr &= mount.unset | times;
+  if (!attributes.attr_set && !attributes.attr_clr) return {};
+  const std::uint64_t before = options.user_namespace ? lockable_attributes(tree) : 0;
+  if (auto done = kernel::mount_setattr(tree, 0, attributes); !done) {
+    if (done.error().number != EPERM) return done;
+    attributes.attr_clr &= mount.unset | times;  // locked by the kernel
     return kernel::mount_setattr(tree, 0, attributes);
   }
-  if (attributes.attr_set || attributes.attr_clr) TRY(kernel::mount_setattr(tree, 0, attributes));
+  if (!options.user_namespace) return {};
+  const std::uint64_t after = lockable_attributes(tree);
+  std::uint64_t lost = before & ~after;
+  const bool other_times = ((before ^ after) & times) != 0;
+  if ((lost & mount.unset) != 0 || other_times)
+    return base::errno_error(EPERM, "options: attributes of the source that a user namespace may not change");
+  // The file system itself may be read-only, which hides what the mount is.
+  if (before & MOUNT_ATTR_RDONLY & ~mount.unset) lost |= MOUNT_ATTR_RDONLY;
+  if (lost == 0) return {};
+  mount_attr kept{};
+  kept.attr_set = lost;
+  return kernel::mount_setattr(tree, 0, kept);
+}
+
+/// The user namespace whose mappings the mount shall have: one of its own, or the container's.
+Result<UniqueFd> mapping_namespace(const PlannedMount& mount, const SourceOptions& options) {
+  const auto& uids = mount.uid_mappings.empty() && options.uid_mappings ? *options.uid_mappings : mount.uid_mappings;
+  const auto& gids = mount.gid_mappings.empty() && options.gid_mappings ? *options.gid_mappings : mount.gid_mappings;
+  if (!uids.empty() && !gids.empty()) return user_namespace_with(uids, gids);
+  if (!options.joined_user_namespace.valid())
+    return base::make_error(base::ErrorKind::invalid, "idmap: neither the mount nor a user namespace has id mappings");
+  return sys::dup(options.joined_user_namespace);
+}
+
+Result<> set_attributes(Fd tree, const PlannedMount& mount, const SourceOptions& options) {
+  TRY(set_own_attributes(tree, mount, options));
   mount_attr for_tree{};
   for_tree.attr_set = mount.tree_attributes.set;
   for_tree.attr_clr = mount.tree_attributes.clear;
@@ -89,29 +139,19 @@ Result<> set_attributes(Fd tree, const PlannedMount& mount) {
   return kernel::mount_setattr(tree, mount.propagation_recursive ? AT_RECURSIVE : 0, propagation);
 }
 
+}  // namespace
+
+Result<> finish_bind(Fd tree, const PlannedMount& mount, Fd mapping, const SourceOptions& options) {
+  if (mapping.valid()) {
+    mount_attr attributes{};
+    attributes.attr_set = MOUNT_ATTR_IDMAP;
+    attributes.userns_fd = static_cast<std::uint64_t>(mapping.number());
+    TRY(kernel::mount_setattr(tree, mount.id_mapping == IdMapping::recursive ? AT_RECURSIVE : 0, attributes));
+  }
+  return set_attributes(tree, mount, options);
+}
+
 namespace {
-
-Result<> map_ids(Fd tree, const PlannedMount& mount, const SourceOptions& options) {
-  const auto& uids = mount.uid_mappings.empty() && options.uid_mappings ? *options.uid_mappings : mount.uid_mappings;
-  const auto& gids = mount.gid_mappings.empty() && options.gid_mappings ? *options.gid_mappings : mount.gid_mappings;
-  if (uids.empty() || gids.empty())
-    return base::make_error(base::ErrorKind::invalid, "idmap: neither the mount nor a user namespace has id mappings");
-  ASSIGN_OR_RETURN(const auto space, user_namespace_with(uids, gids));
-  mount_attr attributes{};
-  attributes.attr_set = MOUNT_ATTR_IDMAP;
-  attributes.userns_fd = static_cast<std::uint64_t>(space.number());
-  return kernel::mount_setattr(tree, mount.id_mapping == IdMapping::recursive ? AT_RECURSIVE : 0, attributes);
-}
-
-/// `path` as seen from `rootfs`; "" when it is not below it. Nothing but the words are looked at: what a link or ".." on the way would
-/// mean depends on the mounts that come before.
-std::string path_inside(const std::string& path, const std::string& rootfs) {
-  // With the host's own root every source would be below it.
-  const auto root = std::filesystem::path(rootfs + "/").lexically_normal().string();
-  if (rootfs.empty() || root == "/" || path.find("/../") != std::string::npos || path.ends_with("/..")) return {};
-  const auto source = std::filesystem::path(path).lexically_normal().string();
-  return source.size() > root.size() && source.starts_with(root) ? source.substr(root.size() - 1) : std::string();
-}
 
 Result<MountSource> open_bind(const PlannedMount& mount, const SourceOptions& options) {
   MountSource out;
@@ -126,16 +166,28 @@ Result<MountSource> open_bind(const PlannedMount& mount, const SourceOptions& op
   }
   // What is to take part in the host's later mounts must come from there: the container's root is private.
   const bool stays_tied = mount.propagation.value_or(MS_PRIVATE) != MS_PRIVATE;
-  if (mount.id_mapping == IdMapping::none && !stays_tied && !descriptor_in(mount.source)) out.inside = path_inside(path, options.rootfs);
+  const bool needs_host = mount.id_mapping != IdMapping::none && options.user_namespace;
+  if (!needs_host && !stays_tied && !descriptor_in(mount.source)) out.inside = path_inside(path, options.rootfs);
+  if (mount.id_mapping != IdMapping::none) {
+    ASSIGN_OR_RETURN(out.mapping, mapping_namespace(mount, options));
+  }
   if (!out.inside.empty()) return out;
   auto tree = open_bind_tree(mount, path);
   if (!tree) return base::errno_error(tree.error().number, "bind source " + mount.source);
   out.tree = *std::move(tree);
   if (::fstat(out.tree.number(), &about) != 0) return base::errno_error(errno, mount.source);
   out.folder = S_ISDIR(about.st_mode);
-  if (mount.id_mapping != IdMapping::none) TRY(map_ids(out.tree.borrow(), mount, options));
-  TRY(set_attributes(out.tree.borrow(), mount));
+  TRY(finish_bind(out.tree.borrow(), mount, out.mapping.borrow(), options));
+  out.mapping.reset();
   return out;
+}
+
+Result<> set_hierarchy_attributes(Fd tree, const PlannedMount& mount) {
+  mount_attr attributes{};
+  attributes.attr_set = mount.attributes.set;
+  attributes.attr_clr = mount.attributes.clear;
+  attributes.propagation = mount.propagation.value_or(MS_PRIVATE);
+  return kernel::mount_setattr(tree, 0, attributes);
 }
 
 /// Without a cgroup namespace a v1 container sees its own folder of each hierarchy at /sys/fs/cgroup/NAME, as under runc.
@@ -148,7 +200,7 @@ Result<MountSource> open_v1_cgroups(const PlannedMount& mount, const CgroupHost&
       if (tree.error().number == ENOENT) continue;  // rootless: not ours to make
       return base::errno_error(tree.error().number, path);
     }
-    TRY(set_attributes(tree->borrow(), mount));
+    TRY(set_hierarchy_attributes(tree->borrow(), mount));
     out.hierarchies.emplace_back(hierarchy.mount_point.substr(hierarchy.mount_point.rfind('/') + 1), *std::move(tree));
   }
   return out;

@@ -15,6 +15,7 @@ struct MountSource {
   base::UniqueFd tree;       ///< detached mount, its attributes and propagation set
   bool folder = true;
   std::string link;          ///< copy-symlink: the source is a link with this text
+  base::UniqueFd mapping;    ///< of a source inside: the user namespace that maps its ids, which init could not make
   std::string inside;        ///< the source is this path of the container's root, as the mounts before have left it; opened by init
   /// v1 cgroups without a cgroup namespace: each hierarchy's folder of the container.
   std::vector<std::pair<std::string, base::UniqueFd>> hierarchies;
@@ -24,17 +25,20 @@ struct SourceOptions {
   std::string bundle;                          ///< relative sources start here
   std::string rootfs;                          ///< absolute path of the container's root; "" = unknown
   bool new_cgroup_namespace = false;
+  bool user_namespace = false;                 ///< the container has one, new or joined
+  base::Fd joined_user_namespace;              ///< its mappings serve "idmap" when there are no others
   const std::vector<spec::IdMap>* uid_mappings = nullptr;  ///< of the container's user namespace, for "idmap" without its own
   const std::vector<spec::IdMap>* gid_mappings = nullptr;
 };
 
 /// Opens every tree. Errors name the mount. Runs in the host's namespaces with its rights. A source below the root is left to
-/// attach_mounts(): mounts that come before may cover or make it. (Not where it gets id mappings, which take the host's rights, or stays tied to the host by its propagation.)
+/// attach_mounts(): mounts that come before may cover or make it. (Not where it gets id mappings and init, in a user namespace, has no right to give them; nor where it stays tied to the host by its
+/// propagation.)
 base::Result<std::vector<MountSource>> open_sources(const std::vector<PlannedMount>& plan, const CgroupHost& cgroups, const std::string& cgroup_path,
                                                     const SourceOptions& options);
 
-/// Gives a bind mount's detached tree the attributes and the propagation that were planned.
-base::Result<> set_attributes(base::Fd tree, const PlannedMount& mount);
+/// Gives a bind mount's detached tree the id mappings of the user namespace `mapping` (none when it is invalid), the attributes and the propagation that were planned.
+base::Result<> finish_bind(base::Fd tree, const PlannedMount& mount, base::Fd mapping, const SourceOptions& options);
 
 /// The detached root mount: a private clone of `path` with all below it.
 base::Result<base::UniqueFd> open_root(const std::string& path);
@@ -43,6 +47,7 @@ struct AttachOptions {
   std::string mount_label;
   bool new_cgroup_namespace = false;
   bool user_namespace = false;
+  const SourceOptions* sources = nullptr;      ///< for sources inside the root
 };
 
 /// Attaches everything below `root`, in order. Runs in the container's namespaces before pivot_root.

@@ -127,6 +127,9 @@ Result<> add_rules(scmp_filter_ctx filter, const spec::Seccomp& profile, std::ui
   for (const auto& rule : profile.syscalls) {
     ASSIGN_OR_RETURN(const std::uint32_t action, action_value(rule.action, rule.errno_ret));
     if (action == SCMP_ACT_NOTIFY) notifies = true;
+    // As under runc: until the execve nobody could tell an error, or pass the listener on, without the agent's leave.
+    if (action == SCMP_ACT_NOTIFY && std::ranges::find(rule.names, "write") != rule.names.end())
+      return base::make_error(ErrorKind::invalid, "linux.seccomp: SCMP_ACT_NOTIFY cannot be used for the write syscall");
     ASSIGN_OR_RETURN(const auto args, comparisons(rule));
     for (const std::string& name : rule.names) {
       const int number = ::seccomp_syscall_resolve_name(name.c_str());

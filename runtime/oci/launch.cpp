@@ -181,12 +181,25 @@ Result<> Launched::open_trees(const CreateOptions& options) {
   if (context.namespaces.is_new(CLONE_NEWUSER)) {
     ASSIGN_OR_RETURN(context.devices, open_devices(*config_));
   }
-  ASSIGN_OR_RETURN(context.sources,
-                   open_sources(context.mounts, context.cgroups, record_.cgroup_path,
-                                {.bundle = context.bundle, .rootfs = options.rootfs_fd < 0 ? record_.rootfs : "", .new_cgroup_namespace = context.namespaces.new_cgroup,
-                                 .uid_mappings = &config_->linux_.uid_mappings,
-                                 .gid_mappings = &config_->linux_.gid_mappings}));
+  ASSIGN_OR_RETURN(context.sources, open_sources(context.mounts, context.cgroups, record_.cgroup_path, context.source_options));
   return {};
+}
+
+/// How the sources of binds are opened, here or by init.
+void Launched::plan_sources(const CreateOptions& options) {
+  InitContext& context = *context_;
+  SourceOptions& wanted = context.source_options;
+  wanted.bundle = context.bundle;
+  if (options.rootfs_fd < 0) wanted.rootfs = record_.rootfs;
+  wanted.new_cgroup_namespace = context.namespaces.new_cgroup;
+  wanted.user_namespace = context.namespaces.has(CLONE_NEWUSER);
+  for (const JoinedNamespace& space : context.namespaces.joined)
+    if (space.flag == CLONE_NEWUSER) wanted.joined_user_namespace = space.fd.borrow();
+  wanted.uid_mappings = &config_->linux_.uid_mappings;
+  wanted.gid_mappings = &config_->linux_.gid_mappings;
+  // Some name their targets by the host's path, and runc takes it.
+  for (PlannedMount& mount : context.mounts)
+    if (const std::string inside = path_inside(mount.destination, wanted.rootfs); !inside.empty()) mount.destination = inside;
 }
 
 Result<> Launched::prepare_files(const CreateOptions& options) {
@@ -203,6 +216,7 @@ Result<> Launched::prepare_files(const CreateOptions& options) {
   if (!record_.unit.empty() && !context.cgroups.unified_only() && !context.namespaces.new_cgroup && std::ranges::any_of(context.mounts, shows_cgroups))
     return base::make_error(ErrorKind::unsupported, "--systemd-cgroup: on cgroup v1 a cgroup mount needs a cgroup namespace of its own");
   context.tasks = &cgroup_.tasks();
+  plan_sources(options);
   if (opens_late(options)) {
     if (config_->root.path.empty()) return base::make_error(ErrorKind::invalid, "root.path: missing");
     context.late_root = record_.rootfs;
@@ -220,7 +234,7 @@ Result<> Launched::prepare_files(const CreateOptions& options) {
   }
   if (context.process.seccomp && context.process.seccomp->notifies) {
     ASSIGN_OR_RETURN(context.seccomp_listener_socket,
-                     sys::connect_unix(config_->linux_.seccomp->listener_path).with("linux.seccomp.listenerPath"));
+                     sys::connect_unix(config_->linux_.seccomp->listener_path).with("linux.seccomp.listenerPath: failed to connect with seccomp agent"));
   }
   if (options.wait_for_start) {
     ASSIGN_OR_RETURN(context.start_listener, sys::listen_unix(state_.start_socket(), SOCK_SEQPACKET));

@@ -62,6 +62,7 @@ class Launched {
   base::Result<> bring_net_devices();
   base::Result<> place_root(const CreateOptions& options);
   [[nodiscard]] bool opens_late(const CreateOptions& options) const;
+  void plan_sources(const CreateOptions& options);
   base::Result<> open_trees(const CreateOptions& options);
   base::Result<> prepare_files(const CreateOptions& options);
   base::Result<> start_init(const CreateOptions& options);

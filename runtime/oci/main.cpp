@@ -103,6 +103,8 @@ base::Result<int> run_verb(const Verb& verb, const Global& global, std::span<con
     TRY(print(usage_of(verb)));
     return 0;
   }
+  // Not for a flag we don't know: the answer is that the verb does not work.
+  if (verb.run == verb_refused) return verb_refused(global, {});
   ASSIGN_OR_RETURN(const auto arguments, parse_arguments(words, verb.flags, verb.stop_at_positional));
   if (arguments.positional.size() < verb.positional_min || arguments.positional.size() > verb.positional_max)
     return invalid("usage: " + program_name + " [OPTION...] " + std::string(verb.name) + " " + std::string(verb.usage));

@@ -62,7 +62,8 @@ void read_device_rules(const Object& from, std::vector<DeviceRule>& into) {
     rule.read("major", item.major);
     rule.read("minor", item.minor);
     rule.read("access", item.access);
-    if (item.access.empty()) item.access = "rwm";
+    // What is denied may be told with "a" for all, as bundles in use do: runc passes the word on. Allowed is what is named.
+    if (item.access.empty() || (!item.allow && item.access.find('a') != std::string::npos)) item.access = "rwm";
     if (item.type != "" && item.type != "a" && item.type != "c" && item.type != "b")
       rule.mistake("type", "'" + item.type + "' is not one of a, b, c");
     if (item.access.find_first_not_of("rwm") != std::string::npos)

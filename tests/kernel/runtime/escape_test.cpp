@@ -340,3 +340,99 @@ TEST_CASE("a terminal is never opened through what the image put into /dev", "[n
   CHECK(*base::sys::read_file(victim) == "untouched");
   CHECK(bundle.leftovers() == "");
 }
+
+TEST_CASE("exec's working directory can't be a descriptor of the host either", "[ns]") {
+  NEED_CONTAINERS();
+  // CVE-2024-21626, by exec: with its own flag, by --process, and with a folder that is really passed.
+  Bundle bundle;
+  bundle.probe({"hold"});
+  REQUIRE(bundle.start().code == 0);
+  const auto folder = base::sys::open("/", O_PATH | O_DIRECTORY);
+  REQUIRE(folder);
+  const std::vector<std::pair<base::Fd, int>> leaked = {{folder->borrow(), 3}, {folder->borrow(), 8}};
+  for (int fd = 3; fd < 16; ++fd) {
+    const std::string cwd = "/proc/self/fd/" + std::to_string(fd);
+    const auto tried = bundle.runtime({"exec", "--cwd", cwd, bundle.id(), "/bin/probe", "print", "ran"}, leaked);
+    INFO(cwd << ": " << tried.err);
+    CHECK(tried.code == 255);
+    CHECK(tried.out == "");
+    CHECK(tried.err.find("process.cwd") != std::string::npos);
+  }
+  const auto passed = bundle.runtime({"exec", "--preserve-fds", "1", "--cwd", "/proc/self/fd/3", bundle.id(), "/bin/probe", "print", "ran"}, leaked);
+  CHECK(passed.out == "");
+  CHECK(passed.err.find("outside of the container's root") != std::string::npos);
+  const auto seen = bundle.runtime({"exec", bundle.id(), "/bin/probe", "report"}, leaked);
+  CHECK(seen.one("fds") == "0 1 2");
+}
+
+TEST_CASE("a program is never run from a descriptor of the host", "[ns]") {
+  NEED_CONTAINERS();
+  // The second half of CVE-2024-21626: args[0] below /proc/self/fd.
+  Bundle bundle;
+  bundle.probe({"hold"});
+  REQUIRE(bundle.start().code == 0);
+  const auto folder = base::sys::open("/", O_PATH | O_DIRECTORY);
+  REQUIRE(folder);
+  for (int fd = 3; fd < 16; ++fd) {
+    const std::string program = "/proc/self/fd/" + std::to_string(fd) + "/bin/true";
+    const auto tried = bundle.runtime({"exec", bundle.id(), program}, {{folder->borrow(), 3}, {folder->borrow(), 8}});
+    INFO(program << ": " << tried.err);
+    CHECK(tried.code != 0);
+  }
+}
+
+TEST_CASE("the runtime trusts no /proc of the host that is no procfs", "[ns]") {
+  NEED_CONTAINERS();
+  // CVE-2019-16884, CVE-2025-52881: what is written to a file that only looks like the kernel's has no effect.
+  Bundle bundle;
+  const auto fake = bundle.folder() / "fake";
+  REQUIRE(base::sys::write_file(fake, "fake"));
+  bundle.config.linux_.sysctl["kernel.domainname"] = "written";
+  bundle.probe({"print", "ran"});
+  bundle.program = std::filesystem::path(BIN_DIR) / "compose-runtime";
+  const auto with_mount = [&](const std::string& command) {
+    bundle.before = {"/usr/bin/unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", command + " && exec \"$@\"", "sh"};
+    return bundle.run();
+  };
+  const auto covered = with_mount("mount --bind '" + fake.string() + "' /proc/sys/kernel/domainname");
+  CHECK(covered.code == 1);
+  CHECK(covered.out == "");
+  CHECK(covered.err.find("is not on a procfs") != std::string::npos);
+  CHECK(*base::sys::read_file(fake) == "fake");
+  const auto replaced = with_mount("mount -t tmpfs none /proc");
+  CHECK(replaced.code == 1);
+  CHECK(replaced.out == "");
+  CHECK(with_mount("true").out == "ran\n");
+  bundle.before.clear();
+  bundle.program = "compose-runtime";
+  CHECK(bundle.leftovers() == "");
+}
+
+TEST_CASE("a link that takes the place of /dev/console in the middle of a start is not bound over", "[ns]") {
+  NEED_CONTAINERS();
+  // CVE-2025-52565: the bind of the terminal led elsewhere, before what is masked was masked.
+  Bundle bundle;
+  const auto console = bundle.root() / "dev/console", link = bundle.root() / "dev/link";
+  std::erase_if(bundle.config.mounts, [](const auto& mount) { return mount.destination == "/dev"; });
+  REQUIRE(base::sys::write_file(console, ""));
+  std::filesystem::create_symlink("../proc/keys", link);
+  bundle.config.process->terminal = true;
+  bundle.probe({"do", "file", "/proc/keys", ",", "report"});
+  std::atomic<bool> done = false;
+  std::thread swapper([&] {
+    while (!done) (void)::renameat2(AT_FDCWD, console.c_str(), AT_FDCWD, link.c_str(), RENAME_EXCHANGE);
+  });
+  int started = 0;
+  for (int round = 0; round < 12; ++round) {
+    const auto seen = bundle.run();
+    if (seen.code != 0) continue;  // it was the link just then
+    ++started;
+    INFO(seen.out);
+    CHECK(seen.has("/proc/keys char 0666 0:0 1,3"));  // the null device, not the terminal
+    CHECK(mount_line(seen, "/proc/keys").find("devpts") == std::string::npos);
+  }
+  done = true;
+  swapper.join();
+  INFO(started << " of 12 started");
+  CHECK(bundle.leftovers() == "");
+}

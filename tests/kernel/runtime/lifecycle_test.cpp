@@ -336,6 +336,16 @@ TEST_CASE("kill KILL ends what outlived the init of a container in the host's pi
   CHECK(bundle.leftovers() == "");
 }
 
+TEST_CASE("checkpoint and restore are refused whatever flags they get", "[ns]") {
+  NEED_CONTAINERS();
+  const Bundle bundle;
+  for (const char* verb : {"checkpoint", "restore"}) {
+    const auto seen = bundle.runtime({verb, "--image-path", bundle.folder(), "--work-path", bundle.folder(), "--leave-running", bundle.id()});
+    CHECK(seen.code == 1);
+    CHECK(seen.err == "compose-runtime: checkpoint and restore are not supported\n");
+  }
+}
+
 TEST_CASE("what a hook inside a container with a terminal said before it failed is printed", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;

@@ -71,6 +71,96 @@ TEST_CASE("a source below the container's root is what the mounts before it have
   CHECK(bundle.leftovers() == "");
 }
 
+TEST_CASE("a target named by the host's path of the root is the path inside", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.mounts.push_back(bind(bundle.root() / "etc", bundle.root() / "made/here"));
+  const auto seen = bundle.probe({"file", "/made/here/passwd"}).run();
+  CHECK(seen.out == "/made/here/passwd file 0644 0:0\n");
+}
+
+namespace {
+
+/// A tmpfs of the host with these flags, as the source of a bind.
+class HostMount {
+ public:
+  HostMount(const std::filesystem::path& folder, unsigned long flags) : folder_(folder) {
+    std::filesystem::create_directories(folder);
+    // In two steps: the flags are the mount's, not the file system's.
+    made_ = ::mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=64k,mode=755") == 0 &&
+            ::mount(nullptr, folder.c_str(), nullptr, MS_REMOUNT | MS_BIND | flags, nullptr) == 0;
+  }
+  ~HostMount() {
+    if (made_) (void)::umount2(folder_.c_str(), MNT_DETACH);
+  }
+  HostMount(const HostMount&) = delete;
+  HostMount& operator=(const HostMount&) = delete;
+  [[nodiscard]] bool made() const { return made_; }
+
+ private:
+  std::filesystem::path folder_;
+  bool made_ = false;
+};
+
+/// The options of the mount of `source` at /data; or the error.
+std::string bound_flags(Bundle& bundle, const std::string& source, std::vector<std::string> words) {
+  const auto mounts = bundle.config.mounts;
+  bundle.config.mounts.push_back((bind)(source, "/data", std::move(words)));  // not std::bind
+  const auto seen = bundle.run();
+  bundle.config.mounts = mounts;
+  if (seen.code != 0) return seen.err;
+  const std::string line = mount_line(seen, "/data");
+  return line.substr(6, line.find(' ', 6) - 6);
+}
+
+}  // namespace
+
+TEST_CASE("any option of a bind mount makes those given all it has", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  const auto source = bundle.folder() / "source";
+  const HostMount host(source, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOATIME);
+  REQUIRE(host.made());
+  CHECK(bound_flags(bundle, source, {}) == "ro,nosuid,nodev,noatime");
+  CHECK(bound_flags(bundle, source, {"rw"}) == "rw,noatime");
+  CHECK(bound_flags(bundle, source, {"noexec", "relatime"}) == "rw,noexec,relatime");
+  CHECK(bound_flags(bundle, source, {"dev", "atime"}) == "rw,noatime");
+}
+
+TEST_CASE("in a user namespace a bind mount keeps what its source has, and refuses to lose it", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  const auto source = bundle.folder() / "source";
+  const HostMount host(source, MS_RDONLY | MS_NOSUID | MS_NOATIME);
+  REQUIRE(host.made());
+  std::filesystem::create_directories(bundle.root() / "data");  // the container's root could not make it
+  bundle.config.linux_.namespaces.push_back({.type = "user", .path = ""});
+  bundle.config.linux_.uid_mappings = bundle.config.linux_.gid_mappings = {{.container_id = 0, .host_id = 100000, .size = 65536}};
+  bundle.config.process->oom_score_adj.reset();
+  CHECK(bound_flags(bundle, source, {"noexec"}) == "ro,nosuid,noexec,noatime");
+  CHECK(bound_flags(bundle, source, {"rw"}).find("a user namespace may not change") != std::string::npos);
+  CHECK(bound_flags(bundle, source, {"relatime"}).find("a user namespace may not change") != std::string::npos);
+  CHECK(bound_flags(bundle, source, {"noatime", "ro"}) == "ro,nosuid,noatime");
+  CHECK(bundle.leftovers().find("state") == std::string::npos);
+}
+
+TEST_CASE("a source below the container's root can have its ids mapped", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  const auto shown = bundle.folder() / "shown";
+  std::filesystem::create_directories(shown);
+  REQUIRE(base::sys::write_file(shown / "file", "x"));
+  const HostMount host(shown, 0);
+  REQUIRE(base::sys::write_file(shown / "file", "x"));
+  bundle.config.mounts.push_back(bind(shown, "/covered"));
+  auto mapped = bind(bundle.root() / "covered", "/seen");
+  mapped.uid_mappings = mapped.gid_mappings = {{.container_id = 0, .host_id = 7000, .size = 10}};
+  bundle.config.mounts.push_back(mapped);
+  const auto seen = bundle.probe({"file", "/covered/file", "/seen/file"}).run();
+  INFO(seen.err);
+  CHECK(seen.out == "/covered/file file 0644 0:0\n/seen/file file 0644 7000:7000\n");
+}
+
 TEST_CASE("a source below the container's root does not follow the image's links to the host", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;

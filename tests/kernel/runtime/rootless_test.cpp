@@ -54,10 +54,10 @@ TEST_CASE("an unprivileged user's container has a root of its own, binds, device
   CHECK(seen.one("ns_user") != std::filesystem::read_symlink("/proc/self/ns/user").string());
   CHECK(runtime_test::mount_line(seen, "/data").starts_with("/data ro"));
   bundle.probe({"do", "file", "/inside-the-container", ",", "write", "/dev/null", "x", ",", "write", "/data/x", "x", ",", "read", "/proc/keys", ",", "read",
-                "/proc/self/uid_map"});
+                "/proc/self/uid_map", ",", "read", "/proc/self/setgroups", ",", "call", "setgroups"});
   const auto tried = bundle.run();
   INFO(tried.err);
-  CHECK(tried.out == "/inside-the-container file 0644 0:0\nwrite /dev/null ok\nwrite /data/x EROFS\n         0       4321          1\n");
+  CHECK(tried.out == "/inside-the-container file 0644 0:0\nwrite /dev/null ok\nwrite /data/x EROFS\n         0       4321          1\ndeny\nsetgroups EPERM\n");  // CVE-2014-8989
   CHECK(bundle.leftovers() == "");
 }
 

@@ -121,6 +121,18 @@ runtime::spec::Hook probe_hook(std::vector<std::string> words) {
 
 }  // namespace
 
+TEST_CASE("no agent may be asked about write, which tells our own errors", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.config.linux_.seccomp = without({"write"}, "SCMP_ACT_NOTIFY");
+  bundle.config.linux_.seccomp->listener_path = bundle.folder() / "agent.sock";
+  const auto seen = bundle.run();
+  CHECK(seen.code == 1);
+  CHECK(seen.err.find("SCMP_ACT_NOTIFY cannot be used for the write syscall") != std::string::npos);
+  bundle.config.linux_.seccomp->syscalls.front().names = {"mkdir"};
+  CHECK(bundle.run().err.find("failed to connect with seccomp agent") != std::string::npos);
+}
+
 TEST_CASE("a startContainer hook runs under the filter, as the user and with the capabilities of the program", "[ns]") {
   NEED_CONTAINERS();
   for (const bool no_new_privileges : {false, true}) {

@@ -60,6 +60,33 @@ std::string writes(const CgroupHost& host, const spec::Resources& resources) {
 
 }  // namespace
 
+TEST_CASE("a bind mount's access times change only where an option names how") {
+  constexpr std::uint64_t times = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
+  const auto change = [](std::vector<std::string> words) {
+    words.insert(words.begin(), "bind");
+    const auto planned_mount = planned("bind", words);
+    return AttributeChange{.set = planned_mount.attributes.set & times, .clear = planned_mount.attributes.clear & times};
+  };
+  for (const char* word : {"atime", "norelatime", "nostrictatime", "diratime", "ro"}) CHECK(change({word}) == AttributeChange{});
+  CHECK(change({"noatime", "atime"}) == AttributeChange{});
+  CHECK(change({"noatime"}) == AttributeChange{.set = MOUNT_ATTR_NOATIME, .clear = times});
+  CHECK(change({"relatime"}) == AttributeChange{.set = MOUNT_ATTR_RELATIME, .clear = times});
+  CHECK(change({"strictatime"}) == AttributeChange{.set = MOUNT_ATTR_STRICTATIME, .clear = times});
+  CHECK(change({"nodiratime"}) == AttributeChange{.set = MOUNT_ATTR_NODIRATIME, .clear = times});
+  CHECK(change({"nodiratime", "norelatime", "strictatime"}) == AttributeChange{.set = MOUNT_ATTR_NODIRATIME | MOUNT_ATTR_STRICTATIME, .clear = times});
+}
+
+TEST_CASE("a path below the root is known by its words") {
+  CHECK(path_inside("/b/rootfs/x/y", "/b/rootfs") == "/x/y");
+  CHECK(path_inside("/b//./rootfs/x", "/b/rootfs/") == "/x");
+  CHECK(path_inside("/b/rootfs", "/b/rootfs").empty());
+  CHECK(path_inside("/b/rootfs-2/x", "/b/rootfs").empty());
+  CHECK(path_inside("/b/rootfs/../x", "/b/rootfs").empty());
+  CHECK(path_inside("/b/rootfs/x/..", "/b/rootfs").empty());
+  CHECK(path_inside("/etc", "/").empty());
+  CHECK(path_inside("/etc", "").empty());
+}
+
 TEST_CASE("mount options become attributes, parameters and propagation") {
   const auto mount = planned("tmpfs", {"nosuid", "noexec", "ro", "mode=755", "size=64k", "sync", "noatime"});
   CHECK(mount.kind == MountKind::filesystem);
@@ -78,8 +105,13 @@ TEST_CASE("a later option overrides an earlier one") {
   CHECK(planned("tmpfs", {"ro", "rw"}).attributes.set == 0);
   CHECK(planned("tmpfs", {"nosuid", "suid", "nosuid"}).attributes.set == MOUNT_ATTR_NOSUID);
   CHECK(planned("tmpfs", {"noatime", "strictatime"}).attributes.set == MOUNT_ATTR_STRICTATIME);
-  // "rw" on a bind keeps what the source is.
-  CHECK(planned("bind", {"bind", "rw"}).attributes.clear == 0);
+  // A bind mount without options keeps what its source has; with any, those given are all there is.
+  constexpr std::uint64_t all = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
+  CHECK(planned("bind", {"rbind", "rprivate"}).attributes == AttributeChange{});
+  CHECK(planned("bind", {"bind", "ro", "nosuid"}).attributes == AttributeChange{.set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, .clear = all & ~(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID)});
+  const auto writable = planned("bind", {"bind", "ro", "rw"});
+  CHECK(writable.attributes == AttributeChange{.set = 0, .clear = all});
+  CHECK(writable.unset == MOUNT_ATTR_RDONLY);
 }
 
 TEST_CASE("contradictory mounts are refused by name") {

@@ -60,6 +60,14 @@ TEST_CASE("mistakes are named with their place") {
   CHECK(mistake(R"({"ociVersion":"1.0","hooks":{"prestart":[{"path":"x"}]}})") == "hooks.prestart[0].path: must be an absolute path");
 }
 
+TEST_CASE("a device rule that denies may say all, one that allows names what") {
+  const auto rule = [](const char* allow) { return R"({"ociVersion":"1.0","linux":{"resources":{"devices":[{"allow":)" + std::string(allow) + R"(,"access":"rwa"}]}}})"; };
+  const auto denied = parse_config(rule("false"));
+  REQUIRE(denied);
+  CHECK(denied->linux_.resources->devices.front().access == "rwm");
+  CHECK(mistake(rule("true")) == "linux.resources.devices[0].access: 'rwa' has letters other than r, w, m");
+}
+
 TEST_CASE("null is absent and unknown keys are somebody else's extension") {
   CHECK(mistake(R"({"ociVersion":"1.2.1","process":null,"linux":{"resources":null,"seccomp":null,"future":1},"x-y":2})") == "no mistake");
 }
