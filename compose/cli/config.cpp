@@ -25,17 +25,7 @@ std::string lines(const std::vector<std::string>& items) {
   return text;
 }
 
-Result<> pin_digests(model::Project& project) {
-  std::set<std::string> images;
-  for (const auto& [name, service] : project.services)
-    if (!service.image.empty()) images.insert(service.image);
-  ASSIGN_OR_RETURN(const auto pinned, pinned_images(images));
-  for (auto& [name, service] : project.services)
-    if (!service.image.empty()) service.image = pinned.at(service.image);
-  return {};
-}
-
-/// The same in a tree whose variables are in place.
+/// As of a project, in a tree whose variables are in place.
 Result<> pin_digests(model::Node& tree) {
   model::Node* services = tree.find("services");
   if (services == nullptr) return {};

@@ -33,4 +33,14 @@ Result<std::map<std::string, std::string>> pinned_images(const std::set<std::str
   return pinned;
 }
 
+Result<> pin_digests(model::Project& project) {
+  std::set<std::string> images;
+  for (const auto& [name, service] : project.services)
+    if (!service.image.empty()) images.insert(service.image);
+  ASSIGN_OR_RETURN(const auto pinned, pinned_images(images));
+  for (auto& [name, service] : project.services)
+    if (!service.image.empty()) service.image = pinned.at(service.image);
+  return {};
+}
+
 }  // namespace compose::cli

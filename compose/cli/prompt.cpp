@@ -6,8 +6,8 @@
 
 namespace compose::cli {
 
-bool confirm(const std::string& question, bool otherwise) {
-  if (!is_terminal(STDIN_FILENO)) return otherwise;
+namespace {
+bool ask(const std::string& question, bool otherwise) {
   err("? " + question + (otherwise ? " (Y/n) " : " (y/N) "));
   std::string answer;
   char c = 0;
@@ -15,5 +15,10 @@ bool confirm(const std::string& question, bool otherwise) {
   if (answer.empty()) return otherwise;
   return answer[0] == 'y' || answer[0] == 'Y';
 }
+}  // namespace
+
+bool confirm(const std::string& question, bool otherwise) { return is_terminal(STDIN_FILENO) ? ask(question, otherwise) : otherwise; }
+
+bool confirm_from_input(const std::string& question) { return ask(question, false); }
 
 }  // namespace compose::cli

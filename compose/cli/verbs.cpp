@@ -227,6 +227,14 @@ constexpr Flag push_flags[] = {
     {"include-deps", 0, boolean, "Also push images of services declared as dependencies"},
     {"quiet", 'q', boolean, "Push without printing progress information"},
 };
+constexpr Flag publish_flags[] = {
+    {"app", 0, boolean, "Published compose application (includes referenced images)"},
+    dry_run,
+    {"oci-version", 0, text, "OCI image/artifact specification version (automatically determined by default)"},
+    {"resolve-image-digests", 0, boolean, "Pin image tags to digests"},
+    {"with-env", 0, boolean, "Include environment variables in the published OCI artifact"},
+    {"yes", 'y', boolean, "Assume \"yes\" as answer to all prompts"},
+};
 constexpr Flag config_flags[] = {
     dry_run,
     {"environment", 0, boolean, "Print environment used for interpolation."},
@@ -302,7 +310,7 @@ const Verb table[] = {
     {"plan", services_usage, "Show what `up` would do, and why (ours)", plan_flags, run_plan},
     {"port", "[OPTIONS] SERVICE PRIVATE_PORT", "Print the public port for a port binding", port_flags, run_port, true, 2, 2},
     {"ps", services_usage, "List containers", ps_flags, run_ps},
-    {"publish", "[OPTIONS] REPOSITORY[:TAG]", "Publish compose application", {}, nullptr, true, 0, any, "is not supported yet"},
+    {"publish", "[OPTIONS] REPOSITORY[:TAG]", "Publish compose application", publish_flags, run_publish, true, 1, 1},
     {"pull", services_usage, "Pull service images", pull_flags, run_pull},
     {"push", services_usage, "Push service images", push_flags, run_push},
     {"restart", services_usage, "Restart service containers", restart_flags, run_restart},

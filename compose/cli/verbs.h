@@ -65,6 +65,7 @@ base::Result<int> run_export(const Parsed&);
 base::Result<int> run_watch(const Parsed&);
 base::Result<int> run_commit(const Parsed&);
 base::Result<int> run_build(const Parsed&);
+base::Result<int> run_publish(const Parsed&);
 base::Result<int> run_pull(const Parsed&);
 base::Result<int> run_push(const Parsed&);
 base::Result<int> run_config(const Parsed&);

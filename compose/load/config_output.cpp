@@ -1,12 +1,10 @@
-#define OPENSSL_SUPPRESS_DEPRECATED  // SHA256_Init and friends: the EVP way loads providers, a millisecond at start
 #include "compose/load/config_output.h"
-
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <cmath>
 #include <set>
 
+#include "compose/load/digest.h"
 #include "compose/load/session.h"
 #include "compose/load/template.h"
 #include "compose/load/writer.h"
@@ -216,15 +214,7 @@ std::string config_hash(const model::Project& project, const std::string& servic
   Node view = service_view(*node, *bound, storage);
   for (const std::string_view key : {"build", "pull_policy", "scale", "depends_on", "profiles"}) view.erase(key);
   if (Node* deploy = view.find("deploy")) deploy->erase("replicas");
-  const std::string text = write_json(view, attribute(file_rule(), "services")->value, {.indented = false, .escape_html = true});
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256_CTX state;
-  SHA256_Init(&state);
-  SHA256_Update(&state, text.data(), text.size());
-  SHA256_Final(digest, &state);
-  std::string hex;
-  for (const unsigned char byte : digest) hex.append(1, "0123456789abcdef"[byte >> 4U]).append(1, "0123456789abcdef"[byte & 0xFU]);
-  return hex;
+  return hex_sha256(write_json(view, attribute(file_rule(), "services")->value, {.indented = false, .escape_html = true}));
 }
 
 }  // namespace compose::load

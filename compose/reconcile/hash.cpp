@@ -1,7 +1,5 @@
 // Config hashes of networks and volumes: what a later `up` compares to see that the file changed.
-#define OPENSSL_SUPPRESS_DEPRECATED  // the one-shot EVP call loads providers and configuration: a millisecond for 100 bytes
-#include <openssl/sha.h>
-
+#include "compose/load/digest.h"
 #include "compose/reconcile/desired.h"
 
 namespace compose::reconcile {
@@ -20,20 +18,7 @@ class Fields {
       add("value", value.empty() ? " " : value);
     }
   }
-  [[nodiscard]] std::string sha256() const {
-    std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-    SHA256_CTX context;
-    SHA256_Init(&context);
-    SHA256_Update(&context, text_.data(), text_.size());
-    SHA256_Final(digest.data(), &context);
-    static constexpr std::string_view hex = "0123456789abcdef";
-    std::string out;
-    for (const unsigned char byte : digest) {
-      out += hex[byte >> 4];
-      out += hex[byte & 15];
-    }
-    return out;
-  }
+  [[nodiscard]] std::string sha256() const { return load::hex_sha256(text_); }
 
  private:
   std::string text_;

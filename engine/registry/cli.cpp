@@ -318,7 +318,7 @@ std::string command_usage() {
   std::map<std::string, std::string> lines;
   for (const auto* table : {&verbs(), &remote_verbs()})
     for (const auto& [name, verb] : *table)
-      if (name != "settle") lines[name] = verb.usage;
+      if (name != "settle" && name != "compose-publish") lines[name] = verb.usage;
   for (const auto& [name, usage] : lines) text += "  " + usage + "\n";
   return text;
 }

@@ -9,6 +9,7 @@
 #include "engine/images/printable.h"
 #include "engine/images/usage.h"
 #include "engine/registry/cli_parts.h"
+#include "engine/registry/compose_artifact.h"
 #include "engine/registry/login.h"
 #include "engine/registry/remote.h"
 #include "engine/registry/transfer.h"
@@ -164,6 +165,33 @@ Result<int> do_df(const Arguments& arguments, const Reporter&) {
   return 0;
 }
 
+constexpr std::size_t files_bytes_max = 256u << 20;
+
+/// Reads a JSON list of files on standard input: {"kind": "compose" | "extended" | "environment", "name": …, and "text" or "path"}.
+Result<int> do_publish(const Arguments& arguments, const Reporter&) {
+  ComposeArtifact artifact{.files = {}, .compose_version = arguments.get("--compose-version"), .oci_version = arguments.get("--oci-version"), .images = {}};
+  if (arguments.has("--image")) artifact.images = arguments.options.at("--image");
+  ASSIGN_OR_RETURN(const auto text, base::sys::read_file("/proc/self/fd/0", files_bytes_max));
+  const auto list = nlohmann::json::parse(text, nullptr, false);
+  try {
+    for (const auto& one : list) {
+      const auto kind = one.at("kind").get<std::string>();
+      ComposeArtifact::File file{.kind = kind == "compose" ? ComposeArtifact::Kind::compose : kind == "extended" ? ComposeArtifact::Kind::extended
+                                                                                                                  : ComposeArtifact::Kind::environment,
+                                 .name = one.at("name").get<std::string>(), .bytes = one.value("text", "")};
+      if (one.contains("path")) {
+        ASSIGN_OR_RETURN(file.bytes, base::sys::read_file(one.at("path").get<std::string>(), files_bytes_max));
+      }
+      artifact.files.push_back(std::move(file));
+    }
+  } catch (const nlohmann::json::exception& error) {
+    return base::make_error(ErrorKind::invalid, std::string("the list of files: ") + error.what());
+  }
+  ASSIGN_OR_RETURN(const auto digest, publish_compose_artifact(arguments.operands[0], artifact));
+  print_line(digest);
+  return 0;
+}
+
 /// "90s", "15m", "24h", "7d"
 Result<std::chrono::seconds> parse_age(const std::string& text) {
   const auto digits = text.find_first_not_of("0123456789");
@@ -217,6 +245,7 @@ const std::map<std::string, Verb>& remote_verbs() {
       {"ls-tags", {{}, {"--json"}, 1, 1, "ls-tags [--json] REPOSITORY", do_tags}},
       {"digest", {{}, {}, 1, 1, "digest NAME", do_digest}},
       {"copy", {{"--platform", "--progress"}, {}, 2, 2, "copy [--platform OS/ARCH] docker://NAME|oci:FOLDER[:TAG] docker://NAME|oci:FOLDER[:TAG]", do_copy}},
+      {"compose-publish", {{"--compose-version", "--oci-version", "--image"}, {}, 1, 1, "compose-publish [--oci-version 1.0|1.1] [--image NAME]... NAME", do_publish}},
       {"history", {{}, {"--json", "--no-trunc"}, 1, 1, "history [--json] [--no-trunc] NAME", do_history}},
       {"df", {{}, {"--json"}, 0, 0, "df [--json]", do_df}},
   };

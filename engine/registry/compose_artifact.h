@@ -3,6 +3,7 @@
 // Source: github.com/docker/compose internal/oci: artifact type application/vnd.docker.compose.project, a layer a file.
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -12,5 +13,19 @@ namespace engine::registry {
 /// Returns the artifact's digest. Blocks on the network.
 /// Errors: not_found, permission, unavailable as for images; invalid when it is no Compose project, or too large.
 base::Result<std::string> fetch_compose_artifact(const std::string& name, const std::filesystem::path& into);
+
+struct ComposeArtifact {
+  enum class Kind : std::uint8_t { compose, extended, environment };
+  struct File {
+    Kind kind = Kind::compose;
+    std::string name, bytes;
+  };
+  std::vector<File> files;
+  std::string compose_version;        ///< for annotations
+  std::string oci_version;            ///< "1.0", "1.1"; "" = 1.1, and 1.0 where the registry refuses that
+  std::vector<std::string> images;    ///< copied beside it, with an index that names them all
+};
+/// Publishes as NAME. Returns the artifact's digest. Blocks on the network. Errors: as push.
+base::Result<std::string> publish_compose_artifact(const std::string& name, const ComposeArtifact& artifact);
 
 }  // namespace engine::registry

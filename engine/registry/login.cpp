@@ -9,6 +9,7 @@
 #include "engine/images/reference.h"
 #include "engine/registry/client.h"
 #include "engine/registry/settings.h"
+#include "engine/registry/base64.h"
 
 namespace engine::registry {
 
@@ -18,17 +19,6 @@ using ordered = nlohmann::ordered_json;
 namespace {
 
 constexpr const char* docker_key = "https://index.docker.io/v1/";
-
-std::string encode_base64(std::string_view bytes) {
-  static constexpr char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t i = 0; i < 3; ++i) group = group << 8 | (at + i < bytes.size() ? static_cast<unsigned char>(bytes[at + i]) : 0U);
-    for (std::size_t i = 0; i < 4; ++i) text += at + i <= bytes.size() ? alphabet[group >> (18 - 6 * i) & 63] : '=';
-  }
-  return text;
-}
 
 /// "https://host:5000/v2/" and "host:5000" → "host:5000"; Docker's names for its own → "docker.io".
 Result<std::string> host_of(std::string server) {

@@ -1,5 +1,6 @@
 // Sources: POSIX pax(1) "ustar" and "pax interchange format"; GNU tar manual, "Basic Tar Format" and "Sparse Formats".
 #include "engine/registry/tar.h"
+#include "engine/registry/base64.h"
 
 #include <algorithm>
 #include <array>
@@ -133,29 +134,6 @@ TarEntry::Type type_of(char flag) {
 }
 
 }  // namespace
-
-std::string decode_base64(std::string_view text) {
-  std::string out;
-  unsigned bits = 0;
-  int have = 0;
-  while (!text.empty() && text.back() == '=') text.remove_suffix(1);
-  for (const char c : text) {
-    unsigned value = 0;
-    if (c >= 'A' && c <= 'Z') value = static_cast<unsigned>(c - 'A');
-    else if (c >= 'a' && c <= 'z') value = static_cast<unsigned>(c - 'a') + 26;
-    else if (c >= '0' && c <= '9') value = static_cast<unsigned>(c - '0') + 52;
-    else if (c == '+' || c == '-') value = 62;
-    else if (c == '/' || c == '_') value = 63;
-    else return {};
-    bits = (bits << 6U) | value;
-    have += 6;
-    if (have >= 8) {
-      have -= 8;
-      out += static_cast<char>((bits >> static_cast<unsigned>(have)) & 0xffU);
-    }
-  }
-  return out;
-}
 
 bool is_tar_header(std::string_view block) {
   if (block.size() < block_size) return false;

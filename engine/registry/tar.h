@@ -71,7 +71,5 @@ class TarReader {
 
 /// A 512-byte block with a correct checksum that is not all zeros.
 bool is_tar_header(std::string_view block);
-/// RFC 4648, without line breaks; "" for malformed text.
-std::string decode_base64(std::string_view text);
 
 }  // namespace engine::registry

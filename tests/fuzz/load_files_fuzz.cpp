@@ -1,11 +1,12 @@
 // Several files that include and extend each other, found as the command line finds them: discovery, include, extends, env
-// files, and the verbs that explain. The files are separated by a line "%%%".
+// files, the verbs that explain, and what is published. The files are separated by a line "%%%".
 #include <cstdlib>
 #include <string>
 #include <string_view>
 
 #include "compose/load/config_output.h"
 #include "compose/load/explain.h"
+#include "compose/load/publish.h"
 
 using namespace compose::load;
 
@@ -27,6 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   (void)explain_value(input, "services");
   (void)explain_variable(input, "A");
   (void)variables(*found.options, *files, Format::table);
+  (void)published_files(*found.options, *files);
   const RawConfig raw = raw_config(*found.options, *files, false);
   if (!raw.text && !has_errors(raw.load.diagnostics)) std::abort();
   return 0;
