@@ -6,6 +6,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <set>
+#include <string_view>
+
 #include "base/sys.h"
 #include "runtime/linux/kernel.h"
 
@@ -81,7 +84,9 @@ Result<UniqueFd> open_target(Fd root, const std::string& path, const TargetOptio
 
 Result<> mask_paths(Fd root, const std::vector<std::string>& paths, const std::string& label) {
   UniqueFd null_device, empty_folder;
+  std::set<std::string_view> done;
   for (const std::string& path : paths) {
+    if (!done.insert(path).second) continue;
     auto target = kernel::open_in_root(root, path.c_str(), O_PATH);
     if (!target) {
       if (target.error().number == ENOENT || target.error().number == ENOTDIR) continue;

@@ -103,7 +103,7 @@ Result<std::vector<std::string>> wanted_cgroups(const Arguments& arguments, cons
     const std::size_t colon = choice.find(':');
     const std::string below = colon == std::string::npos ? choice : choice.substr(colon + 1);
     bool found = false;
-    if (("/" + below + "/").find("/../") != std::string::npos) return invalid("--cgroup: '..' is not allowed");
+    if (("/" + below + "/").find("/../") != std::string::npos) return invalid("--cgroup: bad sub cgroup path: '..' is not allowed");
     for (auto& path : paths) {
       bool fits = colon == std::string::npos;
       for (const Hierarchy& hierarchy : host.hierarchies)
@@ -253,6 +253,7 @@ Result<int> verb_exec(const Global& global, const Arguments& arguments) {
     run_join(exec.context);
   }
   ends.second.reset();
+  report_debug("process " + std::to_string(child.pid) + " joins container " + exec.record.id + " of init " + std::to_string(exec.record.pid));
   const SyncSocket sync(std::move(ends.first));
   UniqueFd terminal;
   const auto converse = [&]() -> Result<> {

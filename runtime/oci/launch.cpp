@@ -132,6 +132,9 @@ Result<> Launched::prepare(const CreateOptions& options) {
     ASSIGN_OR_RETURN(record_.cgroup_path, cgroup_path(config_->linux_.cgroups_path, options.id));
   }
 
+  report_debug("container " + options.id + ": bundle " + bundle + ", cgroup " + (record_.unit.empty() ? record_.cgroup_path : record_.unit));
+  if (context.process.seccomp) report_debug("seccomp filter flags: " + std::to_string(context.process.seccomp->flags));
+
   record_.id = options.id;
   record_.bundle = bundle;
   record_.rootfs = config_->root.path.starts_with('/') ? config_->root.path : bundle + "/" + config_->root.path;
@@ -309,6 +312,7 @@ Result<> Launched::start_init(const CreateOptions& options) {
   pidfd_ = std::move(child.pidfd);
   record_.pid = child.pid;
   sync_ = SyncSocket(std::move(ends.first));
+  report_debug("init is process " + std::to_string(record_.pid));
   return {};
 }
 
@@ -367,12 +371,14 @@ Result<> Launched::converse(const CreateOptions& options) {
   if (context.hooks_before_pivot) {
     TRY(state_.save(record_));  // hooks may ask for the state
     TRY(sync_.expect(SyncType::at_pivot));
+    report_debug("mounts are made, running prestart and createRuntime hooks");
     // prestart hooks are older than the status "creating": they expect what runtime-spec 1.0.0 gave them.
     TRY(run_hooks(config_->hooks.prestart, hook_run(record_, Status::created), "prestart"));
     TRY(run_hooks(config_->hooks.create_runtime, hook_run(record_, Status::creating), "createRuntime"));
     TRY(sync_.send(SyncType::go));
   }
   ASSIGN_OR_RETURN(auto ready, sync_.expect(SyncType::ready));
+  report_debug("init is ready for the program");
   terminal_ = std::move(ready.fd);
   // Until now it is "creating" for everybody else.
   return state_.save(record_);

@@ -17,6 +17,7 @@ namespace {
 struct {
   base::UniqueFd file;
   std::string format;
+  bool debug = false;
 } the_log;  // one per process, set before anything can fail
 }  // namespace
 
@@ -38,14 +39,16 @@ Result<> configure_log(const LogOptions& options) {
                      : options.level == "error" ? Level::error : Level::warning;
   base::log::configure(base::Fd(2), from);
   the_log.format = options.format;
+  the_log.debug = from == Level::debug;
   if (options.file.empty() || options.file == "/dev/stderr") return {};
   ASSIGN_OR_RETURN(the_log.file, sys::open(options.file, O_WRONLY | O_CREAT | O_APPEND, 0644));
   return {};
 }
 
+// Plain write(2), outside the fault sweep: these lines are the sweep's own witness.
+
 namespace {
 
-/// Plain write(2), outside the fault sweep: it is the sweep's own witness.
 void report(const char* level, const char* mark, const std::string& text) {
   const auto write_line = [](int fd, const std::string& line) {
     [[maybe_unused]] const ssize_t count = ::write(fd, line.data(), line.size());
@@ -58,6 +61,12 @@ void report(const char* level, const char* mark, const std::string& text) {
 
 void report_error(const base::Error& error) { report("error", "", error.text()); }
 void report_warning(const base::Error& error) { report("warning", "warning: ", error.text()); }
+
+void report_debug(const std::string& text) {
+  if (!the_log.debug) return;
+  const std::string line = log_line(the_log.format, "debug", text, now_text());
+  [[maybe_unused]] const ssize_t count = ::write(the_log.file.valid() ? the_log.file.number() : 2, line.data(), line.size());
+}
 
 void ensure_standard_streams() {
   while (true) {

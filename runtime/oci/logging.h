@@ -18,6 +18,9 @@ void report_error(const base::Error& error);
 /// The same for what went wrong without consequence, at level warning.
 void report_warning(const base::Error& error);
 
+/// With --debug: what is being done, as a line of --log, or on stderr in the log's format when there is none.
+void report_debug(const std::string& text);
+
 /// Opens /dev/null for whichever of 0, 1, 2 our caller left closed.
 void ensure_standard_streams();
 

@@ -79,7 +79,6 @@ base::Result<Global> read_global(const Arguments& arguments) {
     if (!::getcwd(here, sizeof here)) return base::errno_error(errno, "getcwd");
     global.root = std::string(here) + "/" + global.root;
   }
-  global.debug = arguments.has("debug");
   if (arguments.has("systemd-cgroup")) global.cgroups = CgroupManager::systemd;
   const auto manager = arguments.value("cgroup-manager");
   if (manager == "disabled")

@@ -21,7 +21,6 @@ struct Global {
   std::string root;
   bool root_given = false;
   CgroupManager cgroups = CgroupManager::direct;
-  bool debug = false;
 };
 
 struct Verb {

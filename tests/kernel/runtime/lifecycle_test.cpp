@@ -336,6 +336,23 @@ TEST_CASE("kill KILL ends what outlived the init of a container in the host's pi
   CHECK(bundle.leftovers() == "");
 }
 
+TEST_CASE("--debug tells what is done, in the log where there is one", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  bundle.probe({"print", "ran"});
+  bundle.write_config();
+  const auto quiet = bundle.runtime({"run", "--bundle", bundle.folder(), bundle.id()});
+  CHECK(quiet.err == "");
+  const auto told = bundle.runtime({"--debug", "run", "--bundle", bundle.folder(), bundle.id()});
+  CHECK(told.out == "ran\n");
+  CHECK(told.err.find("level=debug msg=\"container " + bundle.id() + ": bundle ") != std::string::npos);
+  CHECK(told.err.find("level=debug msg=\"init is process ") != std::string::npos);
+  const std::string log = bundle.folder() / "log";
+  const auto logged = bundle.runtime({"--debug", "--log", log, "--log-format", "json", "run", "--bundle", bundle.folder(), bundle.id()});
+  CHECK(logged.err == "");
+  CHECK(base::sys::read_file(log)->find("{\"level\":\"debug\",\"msg\":\"init is ready for the program\"") != std::string::npos);
+}
+
 TEST_CASE("checkpoint and restore are refused whatever flags they get", "[ns]") {
   NEED_CONTAINERS();
   const Bundle bundle;

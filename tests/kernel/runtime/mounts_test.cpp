@@ -71,6 +71,17 @@ TEST_CASE("a source below the container's root is what the mounts before it have
   CHECK(bundle.leftovers() == "");
 }
 
+TEST_CASE("a masked path that is listed twice is covered once", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  std::filesystem::create_directories(bundle.root() / "hidden");
+  bundle.config.linux_.masked_paths = {"/hidden", "/hidden"};
+  const auto seen = bundle.run();
+  std::size_t count = 0;
+  for (const auto& line : seen.all("mount")) count += line.find(" /hidden ") != std::string::npos ? 1 : 0;
+  CHECK(count == 1);
+}
+
 TEST_CASE("a target named by the host's path of the root is the path inside", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;
