@@ -1,6 +1,7 @@
 #include "runtime/oci/launch.h"
 
 #include <dirent.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -133,7 +134,9 @@ Result<> Launched::prepare(const CreateOptions& options) {
   }
 
   report_debug("container " + options.id + ": bundle " + bundle + ", cgroup " + (record_.unit.empty() ? record_.cgroup_path : record_.unit));
-  if (context.process.seccomp) report_debug("seccomp filter flags: " + std::to_string(context.process.seccomp->flags));
+  // Without TSYNC, which says nothing of a single thread: so runc counts them.
+  if (context.process.seccomp)
+    report_debug("seccomp filter flags: " + std::to_string(context.process.seccomp->flags & ~static_cast<unsigned>(SECCOMP_FILTER_FLAG_TSYNC)));
 
   record_.id = options.id;
   record_.bundle = bundle;

@@ -155,6 +155,28 @@ TEST_CASE("in a user namespace a bind mount keeps what its source has, and refus
   CHECK(bundle.leftovers().find("state") == std::string::npos);
 }
 
+TEST_CASE("idmap takes the mappings of a user namespace that is joined", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle owner;
+  owner.config.linux_.namespaces.push_back({.type = "user", .path = ""});
+  owner.config.linux_.uid_mappings = owner.config.linux_.gid_mappings = {{.container_id = 0, .host_id = 100000, .size = 65536}};
+  owner.config.process->oom_score_adj.reset();
+  owner.probe({"hold"});
+  REQUIRE(owner.start({"--pid-file", owner.folder() / "pid"}).code == 0);
+  Bundle bundle;
+  const auto source = bundle.folder() / "source";
+  const HostMount host(source, 0);
+  REQUIRE(base::sys::write_file(source / "file", "x"));
+  bundle.config.linux_.namespaces.push_back({.type = "user", .path = "/proc/" + *base::sys::read_file(owner.folder() / "pid") + "/ns/user"});
+  bundle.config.process->oom_score_adj.reset();
+  std::filesystem::create_directories(bundle.root() / "data");
+  auto mount = bind(source, "/data", {"idmap"});
+  bundle.config.mounts.push_back(mount);
+  const auto seen = bundle.probe({"file", "/data/file"}).run();
+  INFO(seen.err);
+  CHECK(seen.out == "/data/file file 0644 0:0\n");
+}
+
 TEST_CASE("a source below the container's root can have its ids mapped", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;
