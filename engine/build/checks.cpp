@@ -60,6 +60,7 @@ class Checker {
       base(stage);
       commands(stage);
     }
+    descriptions();
     std::stable_sort(found_.begin(), found_.end(), [](const Finding& a, const Finding& b) { return a.where.first < b.where.first; });
     return std::move(found_);
   }
@@ -102,6 +103,35 @@ class Checker {
         say("NoEmptyContinuation", "Empty continuation line", {instruction.span.last, instruction.span.last, 0});
         break;
       }
+    }
+  }
+
+  /// The last comment line right above a line, without its sign; "" = none, or a directive.
+  [[nodiscard]] std::string comment_above(int line) const {
+    if (line < 2) return "";
+    const std::string_view above = trim(file_.lines[static_cast<std::size_t>(line - 2)]);
+    if (!above.starts_with('#')) return "";
+    const std::string text(trim(above.substr(1)));
+    const auto name = lower(trim(text.substr(0, text.find('='))));
+    return text.find('=') != std::string::npos && (name == "syntax" || name == "escape" || name == "check") ? "" : text;
+  }
+
+  /// Comments that are descriptions begin with the name of what they describe.
+  void descriptions() {
+    const auto check = [&](const char* keyword, const std::vector<std::string>& keys, const Span& where) {
+      const auto text = comment_above(where.first);
+      if (text.empty() || keys.empty() || std::find(keys.begin(), keys.end(), text.substr(0, text.find(' '))) != keys.end()) return;
+      say("InvalidDefinitionDescription", std::string("Comment for ") + keyword + " should follow the format: `# " + (keys.size() > 1 ? "<arg_key>" : keys.front()) + " <description>`", where, true);
+    };
+    for (const auto& stage : plan_.stages)
+      if (!stage.name.empty()) check("FROM", {stage.name}, stage.span);
+    for (const auto& instruction : file_.instructions) {
+      if (instruction.keyword != "ARG") continue;
+      const auto command = understand(instruction, file_.escape);
+      const auto* arg = command ? std::get_if<instr::Arg>(&command->meaning) : nullptr;
+      std::vector<std::string> keys;
+      for (const auto& item : arg != nullptr ? arg->items : std::vector<instr::ArgItem>{}) keys.push_back(item.key);
+      check("ARG", keys, instruction.span);
     }
   }
 

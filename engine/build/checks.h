@@ -1,6 +1,6 @@
 #pragma once
 // Warnings about a Dockerfile that works: BuildKit's build checks (docs.docker.com/reference/build-checks), same names and words.
-// Not among them: InvalidBaseImagePlatform and InvalidDefinitionDescription.
+// Not among them: InvalidBaseImagePlatform.
 #include <functional>
 #include <optional>
 #include <set>

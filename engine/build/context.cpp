@@ -48,11 +48,12 @@ std::string url_file_name(const std::string& url) {
   return name.empty() || name == "." || name == ".." || name.find('\0') != std::string::npos ? "__unnamed__" : name;
 }
 
-Result<Context> Context::open(Session& session, const std::string& source) {
+Result<Context> Context::open(Session& session, const std::string& source, bool keep_git_dir) {
   Context context;
   const bool short_form = source.starts_with("github.com/");  // an old way to write it, for contexts alone
   if (is_git(source) || short_form) {
-    ASSIGN_OR_RETURN(const GitSource git, parse_git(short_form ? "https://" + source : source));
+    ASSIGN_OR_RETURN(GitSource git, parse_git(short_form ? "https://" + source : source));
+    git.keep_git_dir = git.keep_git_dir || keep_git_dir;
     ASSIGN_OR_RETURN(auto checkout, fetch_git(session, git).with("fetching the build context " + source));
     context.folder_ = std::move(checkout.folder);
   } else if (is_url(source)) {

@@ -15,8 +15,8 @@ namespace engine::build {
 class Context {
  public:
   /// `source`: a directory, a tar file (unpacked into the session) an http(s) URL of one, or a git
-  /// repository. Errors: not_found, invalid, unavailable. `dockerfile` (a path, may be empty) decides which ignore file counts: DOCKERFILE.dockerignore before .dockerignore.
-  static Result<Context> open(Session& session, const std::string& source);
+  /// repository (`keep_git_dir`: with its .git). Errors: not_found, invalid, unavailable. `dockerfile` (a path, may be empty) decides which ignore file counts: DOCKERFILE.dockerignore before .dockerignore.
+  static Result<Context> open(Session& session, const std::string& source, bool keep_git_dir = false);
   Context(Context&&) = default;
 
   [[nodiscard]] Tree tree() const { return {.root = root_.borrow(), .ignore = &ignore_, .xattrs = false}; }

@@ -161,3 +161,21 @@ TEST_CASE("--exclude is taken as it is written", "[build]") {
   CHECK(World::layer(layers[0]) == "x/\nx/a \nx/s/\nx/s/b \n");
   CHECK(World::layer(layers[1]) == "y/\ny/a \n");
 }
+
+TEST_CASE("a step gets the agent's socket, with the owner and mode it asks for, and the layer does not", "[build]") {
+  NEED_BUILDS();
+  World world;
+  const auto agent = (world.temp.path() / "agent").string();
+  const auto listener = base::sys::listen_unix(agent);
+  REQUIRE(listener);
+  BuildRequest request;
+  request.ssh = {{.id = "default", .paths = {agent}}};
+  const auto built = world.build(World::base() + "RUN --mount=type=ssh,mode=0660,uid=7,gid=8 test -S $SSH_AUTH_SOCK && stat -c '%a %u %g %n' $SSH_AUTH_SOCK > /o\n", request);
+  INFO(world.problem);
+  REQUIRE(built);
+  CHECK(made(world, built->image_id, "o") == "660 7 8 /run/buildkit/ssh_agent.0\n");
+  CHECK_FALSE(fs::exists(world.image(built->image_id).layer_dirs.back() / "run"));
+  CHECK_FALSE(world.build(World::base() + "RUN --mount=type=ssh,id=other,required true\n", request));
+  CHECK(world.problem.find("unset ssh forward key other") != std::string::npos);
+  CHECK(world.build(World::base() + "RUN --mount=type=ssh,id=other test ! -e $SSH_AUTH_SOCK\n", request));
+}

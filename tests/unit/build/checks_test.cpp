@@ -61,6 +61,13 @@ TEST_CASE("build checks are skipped, asked for and made errors by name", "[build
   CHECK(found("# check=skip=all\nFROM a\nMAINTAINER y\n").empty());
   CHECK(found("FROM a\nCOPY x /x\n", "", "x\n").empty());
   CHECK(found("FROM a\nCOPY x /x\n", "experimental=CopyIgnoredFile", "x\n") == "CopyIgnoredFile:2");
+  const std::string all = "# check=experimental=all\n";
+  CHECK(found("# other\nFROM a AS b\n").empty());
+  CHECK(found(all + "# other\nFROM a AS b\n") == "InvalidDefinitionDescription:3");
+  CHECK(found(all + "# b is good\nFROM a AS b\n").empty());
+  CHECK(found(all + "FROM a AS b\n").empty());
+  CHECK(found(all + "# other\n\nFROM a AS b\n# c\nRUN x\n").empty());
+  CHECK(found(all + "# v\n# the w\nARG v=1 w=2\nFROM a\n") == "InvalidDefinitionDescription:4");
   CHECK(CheckOptions::parse("error=true")->fail);
   CHECK(CheckOptions::parse("foo").error().message == "failed to parse check options: invalid check option \"foo\"");
   CHECK_FALSE(CheckOptions::parse("error=maybe"));
