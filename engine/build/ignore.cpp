@@ -45,24 +45,46 @@ bool match_class(std::string_view& pattern, std::string_view& path) {
   return found != negated;
 }
 
+/// What was tried, by what was left of pattern and path: trying it again would fail again, and without this the time grows with
+/// the power of the stars.
+class Tries {
+ public:
+  Tries(std::string_view pattern, std::string_view path) : width_(path.size() + 1), rows_(pattern.size() + 1) {}
+  /// False: it was tried before, or is beyond measure.
+  bool first(std::string_view pattern, std::string_view path) {
+    constexpr std::size_t states_max = std::size_t{1} << 26;
+    if (rows_ > states_max / width_) return false;
+    if (tried_.empty()) tried_.resize(rows_ * width_);
+    const std::size_t at = pattern.size() * width_ + path.size();
+    if (tried_[at]) return false;
+    tried_[at] = true;
+    return true;
+  }
+
+ private:
+  std::size_t width_, rows_;
+  std::vector<bool> tried_;  ///< made when the first star is met
+};
+
 /// `any_depth`: "**" crosses '/'.
-bool match(std::string_view pattern, std::string_view path, bool any_depth, int depth = 0) {
-  if (depth > 64) return false;
+bool match(std::string_view pattern, std::string_view path, bool any_depth, Tries& tries, int depth = 0) {
+  constexpr int stars_max = 64;
+  if (depth > stars_max || (depth > 0 && !tries.first(pattern, path))) return false;
   while (!pattern.empty()) {
     if (any_depth && pattern.starts_with("**")) {
       while (!pattern.empty() && pattern.front() == '*') pattern.remove_prefix(1);
       if (!pattern.empty() && pattern.front() == '/') pattern.remove_prefix(1);
       if (pattern.empty()) return true;
-      if (match(pattern, path, true, depth + 1)) return true;
+      if (match(pattern, path, true, tries, depth + 1)) return true;
       for (std::size_t i = 0; i < path.size(); ++i)
-        if (path[i] == '/' && match(pattern, path.substr(i + 1), true, depth + 1)) return true;
+        if (path[i] == '/' && match(pattern, path.substr(i + 1), true, tries, depth + 1)) return true;
       return false;
     }
     if (pattern.front() == '*') {
       while (!pattern.empty() && pattern.front() == '*' && !(any_depth && pattern.starts_with("**"))) pattern.remove_prefix(1);
       if (pattern.empty()) return path.find('/') == std::string_view::npos;
       for (std::size_t i = 0; i <= path.size(); ++i) {
-        if (match(pattern, path.substr(i), any_depth, depth + 1)) return true;
+        if (match(pattern, path.substr(i), any_depth, tries, depth + 1)) return true;
         if (i < path.size() && path[i] == '/') return false;
       }
       return false;
@@ -88,7 +110,10 @@ bool match(std::string_view pattern, std::string_view path, bool any_depth, int 
 
 }  // namespace
 
-bool glob_match(std::string_view pattern, std::string_view path) { return match(pattern, path, false); }
+bool glob_match(std::string_view pattern, std::string_view path) {
+  Tries tries(pattern, path);
+  return match(pattern, path, false, tries);
+}
 
 bool has_glob(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -179,9 +204,13 @@ bool IgnoreRules::ignored(std::string_view path) const {
   bool result = false;
   for (const auto& pattern : patterns_) {
     if (pattern.exception != result) continue;  // could not change the result
-    bool matched = match(pattern.text, path, true);
+    const auto matches = [&](std::string_view whole) {
+      Tries tries(pattern.text, whole);
+      return match(pattern.text, whole, true, tries);
+    };
+    bool matched = matches(path);
     for (std::size_t slash = path.find('/'); !matched && slash != std::string_view::npos; slash = path.find('/', slash + 1))
-      matched = match(pattern.text, path.substr(0, slash), true);
+      matched = matches(path.substr(0, slash));
     if (matched) result = !pattern.exception;
   }
   return result;

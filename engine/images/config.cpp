@@ -1,5 +1,8 @@
 #include "engine/images/config.h"
 
+#include <map>
+#include <set>
+
 #include <nlohmann/json.hpp>
 
 #include "engine/images/reference.h"
@@ -99,10 +102,24 @@ ImageConfig read(const json& root) {
   return image;
 }
 
+/// As it will be written: what is no UTF-8 becomes U+FFFD. Keys are made so before they are put in order, or two of them could
+/// become one, or stand where no reader of the file would put them.
+std::string written(const std::string& text) {
+  return json::parse(json(text).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
+}
+
 ordered set_of(const std::vector<std::string>& names) {
+  std::set<std::string> keys;
+  for (const auto& name : names) keys.insert(written(name));
   auto object = ordered::object();
-  for (const auto& name : names) object[name] = ordered::object();
+  for (const auto& key : keys) object[key] = ordered::object();
   return object;
+}
+
+std::map<std::string, std::string> written_keys(const std::map<std::string, std::string>& all) {
+  std::map<std::string, std::string> keys;
+  for (const auto& [key, value] : all) keys.emplace(written(key), value);
+  return keys;
 }
 
 ordered write_inner(const ImageConfig& image) {
@@ -126,7 +143,7 @@ ordered write_inner(const ImageConfig& image) {
   if (!image.volumes.empty()) config["Volumes"] = set_of(image.volumes);
   if (!image.working_dir.empty()) config["WorkingDir"] = image.working_dir;
   if (!image.on_build.empty()) config["OnBuild"] = image.on_build;
-  if (!image.labels.empty()) config["Labels"] = image.labels;
+  if (!image.labels.empty()) config["Labels"] = written_keys(image.labels);
   if (!image.stop_signal.empty()) config["StopSignal"] = image.stop_signal;
   if (image.stop_timeout_s) config["StopTimeout"] = *image.stop_timeout_s;
   if (!image.shell.empty()) config["Shell"] = image.shell;

@@ -73,3 +73,58 @@ TEST_CASE("paths are cleaned like Go's filepath.Clean", "[build]") {
   CHECK(clean_path("/../a") == "/a");
   CHECK(clean_path("/") == "/");
 }
+
+namespace {
+
+/// What globs mean, without any cleverness: every split is tried.
+bool plainly(std::string_view pattern, std::string_view path, bool deep) {
+  if (pattern.empty()) return path.empty();
+  if (deep && pattern.starts_with("**")) {
+    while (pattern.starts_with('*')) pattern.remove_prefix(1);
+    if (pattern.starts_with('/')) pattern.remove_prefix(1);
+    if (pattern.empty() || plainly(pattern, path, deep)) return true;
+    for (std::size_t i = 0; i < path.size(); ++i)
+      if (path[i] == '/' && plainly(pattern, path.substr(i + 1), deep)) return true;
+    return false;
+  }
+  if (pattern.front() == '*') {
+    for (std::size_t i = 0; i <= path.size(); ++i) {
+      if (plainly(pattern.substr(1), path.substr(i), deep)) return true;
+      if (i < path.size() && path[i] == '/') return false;
+    }
+    return false;
+  }
+  if (path.empty() || (pattern.front() == '?' ? path.front() == '/' : pattern.front() != path.front())) return false;
+  return plainly(pattern.substr(1), path.substr(1), deep);
+}
+
+}  // namespace
+
+TEST_CASE("globs mean what all their splits mean", "[build]") {
+  unsigned seed = 7;
+  const auto random = [&seed](const char* letters, std::size_t length) {
+    std::string text;
+    for (std::size_t i = 0; i < length; ++i) text += letters[(seed = seed * 1103515245U + 12345U) >> 16U & 7U];
+    return text;
+  };
+  for (int i = 0; i < 12'000; ++i) {
+    const auto pattern = random("ab**?/*/", 1 + static_cast<std::size_t>(i % 8)), path = random("aab/ab/b", 1 + static_cast<std::size_t>(i % 7));
+    INFO(pattern << " on " << path);
+    REQUIRE(glob_match(pattern, path) == plainly(pattern, path, false));
+    // As rules the whole path alone: a folder that is ignored takes along what is in it.
+    const auto rules = IgnoreRules::parse(pattern + "\n");
+    const auto clean = clean_path("/" + pattern).substr(1), whole = clean_path("/" + path).substr(1);
+    if (!rules || clean.empty()) continue;
+    bool wanted = plainly(clean, whole, true);
+    for (auto slash = whole.find('/'); slash != std::string::npos; slash = whole.find('/', slash + 1)) wanted = wanted || plainly(clean, whole.substr(0, slash), true);
+    REQUIRE(rules->ignored(whole) == wanted);
+  }
+}
+
+TEST_CASE("a glob of many stars takes no longer than one of few", "[build]") {
+  std::string pattern, path;
+  for (int i = 0; i < 200; ++i) pattern += i % 5 == 0 ? "**/" : "*a?*a";
+  for (int i = 0; i < 4000; ++i) path += i % 50 == 49 ? '/' : 'a';
+  CHECK_FALSE(glob_match(pattern + "b", path));
+  CHECK_FALSE(IgnoreRules::parse(pattern + "b\n")->ignored(path));
+}

@@ -39,6 +39,21 @@ TEST_CASE("a config that is malformed is an error, never a crash", "[images]") {
   }
 }
 
+TEST_CASE("names that are no text are written so that they read back the same", "[images]") {
+  ImageConfig config;
+  config.os = "linux";
+  config.architecture = "amd64";
+  config.volumes = {"/x", "\xfe\xff", "\xff", "\xff/"};
+  config.exposed_ports = {"\xfe/tcp", "\xff/tcp"};
+  config.labels = {{"\xfe", "1"}, {"\xff", "2"}, {"\xff/", "3"}};
+  const auto text = to_json(config);
+  const auto again = parse_config(text);
+  REQUIRE(again);
+  CHECK(to_json(*again) == text);
+  CHECK(again->exposed_ports.size() == 1);
+  CHECK(again->labels.size() == 2);
+}
+
 TEST_CASE("times of configs are read and written", "[images]") {
   CHECK(parse_time("1970-01-01T00:00:01Z") == 1'000'000'000);
   CHECK(parse_time("2024-01-02T03:04:05.123456789+01:00") == 1704161045123456789);
