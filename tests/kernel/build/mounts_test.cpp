@@ -149,7 +149,7 @@ TEST_CASE("a SOURCE_DATE_EPOCH makes one image of two builds, whatever was built
   }
 }
 
-TEST_CASE("--exclude is taken as it is written", "[build]") {
+TEST_CASE("an --exclude is taken as it is written", "[build]") {
   NEED_BUILDS();
   World world;
   world.write("d/a", "");

@@ -336,7 +336,7 @@ TEST_CASE("kill KILL ends what outlived the init of a container in the host's pi
   CHECK(bundle.leftovers() == "");
 }
 
-TEST_CASE("--debug tells what is done, in the log where there is one", "[ns]") {
+TEST_CASE("the option --debug tells what is done, in the log where there is one", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;
   bundle.probe({"print", "ran"});
