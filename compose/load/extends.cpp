@@ -20,7 +20,7 @@ class Extender {
     const Node* extends = service->find("extends");
     if (extends == nullptr || extends->directive == Directive::reset) return;
     const Reference target = reference(*extends, name);
-    if (target.service.empty()) return;
+    if (!target.usable) return;
     if (!enter(name, path, asked_at)) return;
     if (const Node* base = base_of(target, name, services, path); base != nullptr) {
       Node merged = *base;
@@ -36,6 +36,7 @@ class Extender {
 
  private:
   struct Reference {
+    bool usable = true;               ///< else what is wrong has been said
     std::string service, file;
     Position at = {}, file_at = {};
   };
@@ -43,7 +44,7 @@ class Extender {
   static const Rule* file_rule_of_service() { return attribute(file_rule(), "services")->value; }
 
   Reference reference(const Node& extends, const std::string& name) {
-    Reference target{.service = {}, .file = {}, .at = extends.at};
+    Reference target{.usable = true, .service = {}, .file = {}, .at = extends.at};
     if (extends.is_string()) {
       target.service = extends.text;
       return target;
@@ -56,6 +57,7 @@ class Extender {
     const bool good = service != nullptr && service->is_string() && (file == nullptr || file->is_string());
     if (!good) {
       context_.error(extends.at, "services." + name + ".extends", "expected a service name, or a mapping with 'service'");
+      target.usable = false;
       return target;
     }
     target.service = service->text;
@@ -67,7 +69,7 @@ class Extender {
       const Path here(services, name);
       target.file = session_.local_path(*file, Path(here, "extends"), source_);
       target.file_at = file->at;
-      if (target.file.empty()) target.service.clear();
+      target.usable = !target.file.empty();
     }
     return target;
   }

@@ -167,6 +167,10 @@ void Session::apply_include(Node& document, const std::string&, const ModelSourc
     const Node& item = include.items[i];
     const Path at(here, i);
     if (item.is_null()) continue;
+    if (item.time) {  // a date is neither a path nor a mapping, and passed over
+      context_.warn(item.at, at.text() + ": includes nothing: `path` is missing");
+      continue;
+    }
     if (!item.is_string() && !item.is_mapping()) {
       context_.error(item.at, at, "expected a path or a mapping, found " + std::string(kind_name(item.kind)));
       continue;

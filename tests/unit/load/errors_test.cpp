@@ -71,6 +71,13 @@ TEST_CASE("missing files are reported in Docker Compose's words", "[load]") {
   CHECK(errors(load_files({.files = {}})) == "open /p/compose.yaml: no such file or directory\n");
 }
 
+TEST_CASE("an empty name extends nothing, a date includes nothing", "[load]") {
+  CHECK(errors_of("services: {a: {image: x, extends: \"\"}}") == "1:35 services.a.extends: service '' is not in /p/compose.yaml\n");
+  CHECK(errors_of("services: {a: {image: x, extends: {service: \"\"}}}") == "1:45 services.a.extends: service '' is not in /p/compose.yaml\n");
+  CHECK(errors_of("services: {a: {image: x}}\ninclude: [2024-01-01]") == "");
+  CHECK(errors_of("services: {a: {image: x}}\ninclude: [\"2024-01-01\"]").find("no such file") != std::string::npos);
+}
+
 TEST_CASE("include and extends cycles end with the chain", "[load]") {
   CHECK(errors_of("include: [compose.yaml]\n") ==
         "1:11 include[0]: include cycle: /p/compose.yaml includes /p/compose.yaml\n");
