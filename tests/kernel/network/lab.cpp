@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -110,6 +111,12 @@ std::string talk(const std::string& address, std::uint16_t port, bool udp) {
 }
 
 }  // namespace
+
+Lab::~Lab() {
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(dir.path(), failed))
+    (void)::umount2((entry.path() / "netns").c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+}
 
 base::Result<std::unique_ptr<Lab>> Lab::make() {
   auto lab = std::make_unique<Lab>();

@@ -14,6 +14,11 @@
 namespace lab {
 
 struct Lab {
+  Lab() = default;
+  /// Networks that are still pinned below `dir` are let go, so that it can be removed.
+  ~Lab();
+  Lab(const Lab&) = delete;
+  Lab& operator=(const Lab&) = delete;
   base::UniqueFd client;
   support::TempDir dir;
   std::unique_ptr<network::HostNetwork> host;
