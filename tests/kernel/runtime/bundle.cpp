@@ -80,8 +80,11 @@ void Bundle::write_config() const { folder_.write("config.json", to_json(config)
 
 Outcome Bundle::runtime(const std::vector<std::string>& words, const std::vector<std::pair<base::Fd, int>>& fds) const {
   const auto out_file = folder_.path() / "stdout", err_file = folder_.path() / "stderr";
-  const auto out = base::sys::open(out_file, O_RDWR | O_CREAT | O_TRUNC, 0666);
-  const auto err = base::sys::open(err_file, O_RDWR | O_CREAT | O_TRUNC, 0666);
+  // New files each time: a detached container goes on writing to those it was started with.
+  ::unlink(out_file.c_str());
+  ::unlink(err_file.c_str());
+  const auto out = base::sys::open(out_file, O_RDWR | O_CREAT | O_EXCL, 0666);
+  const auto err = base::sys::open(err_file, O_RDWR | O_CREAT | O_EXCL, 0666);
   if (!out || !err) return {.code = -2, .out = {}, .err = "cannot open output files"};
   base::SpawnOptions options;
   options.program = before.empty() ? std::filesystem::path(BIN_DIR) / program : std::filesystem::path(before.front());
