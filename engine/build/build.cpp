@@ -102,7 +102,7 @@ class Build {
  private:
   Result<> open_contexts(Session& session) {
     const auto keep = request_.args.find("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
-    const bool keep_git_dir = keep != request_.args.end() && (keep->second == "1" || lower(keep->second) == "true" || lower(keep->second) == "t");
+    const bool keep_git_dir = keep != request_.args.end() && parse_bool(keep->second).value_or(false);
     ASSIGN_OR_RETURN(Context main, Context::open(session, request_.context, keep_git_dir));
     opened_.push_back(std::make_unique<Context>(std::move(main)));
     for (const auto& [name, value] : request_.additional_contexts) {

@@ -5,7 +5,7 @@
 
 #include "base/sys.h"
 #include "engine/api/paths.h"
-#include "engine/build/words.h"
+#include "engine/registry/encoding.h"
 #include "engine/registry/fetch.h"
 #include "engine/registry/unpack.h"
 
@@ -42,7 +42,7 @@ std::string url_file_name(const std::string& url) {
   std::string path = url.substr(url.find("://") + 3);
   path = path.substr(0, path.find_first_of("?#"));
   const std::size_t host_end = path.find('/');
-  path = host_end == std::string::npos ? "" : percent_decoded(path.substr(host_end));
+  path = host_end == std::string::npos ? "" : registry::percent_decoded(path.substr(host_end));
   while (path.ends_with('/')) path.pop_back();
   const std::string name = path.substr(path.rfind('/') + 1);
   return name.empty() || name == "." || name == ".." || name.find('\0') != std::string::npos ? "__unnamed__" : name;

@@ -15,7 +15,7 @@ namespace engine::build {
 class Context {
  public:
   /// `source`: a directory, a tar file (unpacked into the session) an http(s) URL of one, or a git
-  /// repository (`keep_git_dir`: with its .git). Errors: not_found, invalid, unavailable. `dockerfile` (a path, may be empty) decides which ignore file counts: DOCKERFILE.dockerignore before .dockerignore.
+  /// repository (`keep_git_dir`: with its .git). Errors: not_found, invalid, unavailable.
   static Result<Context> open(Session& session, const std::string& source, bool keep_git_dir = false);
   Context(Context&&) = default;
 
@@ -24,7 +24,7 @@ class Context {
   [[nodiscard]] const IgnoreRules& ignore() const { return ignore_; }
   StatCache& digests() { return *digests_; }
 
-  /// Reads the ignore file. Returns its size in bytes, 0 when there is none.
+  /// Reads the ignore file: DOCKERFILE.dockerignore before .dockerignore (`dockerfile`: a path, may be empty). Returns its size in bytes, 0 when there is none.
   Result<std::size_t> load_ignore(const std::string& dockerfile);
   /// Keeps digests for the next build.
   void save_digests();

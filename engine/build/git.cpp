@@ -11,6 +11,7 @@
 #include "engine/build/ignore.h"
 #include "engine/build/tree.h"
 #include "engine/build/words.h"
+#include "engine/registry/encoding.h"
 
 namespace engine::build {
 namespace {
@@ -30,8 +31,8 @@ Result<std::string> git(const fs::path& folder, std::vector<std::string> argumen
   base::SpawnOptions options;
   // The builder runs with a umask of 0, which would make every file of the checkout writable for all.
   options.program = "/bin/sh";
-  options.arguments = {"sh", "-c", "umask 022; exec \"$0\" \"$@\"", program.string(), "-c", "protocol.ext.allow=never", "-c", "protocol.file.allow=user", "-c", "core.hooksPath=/dev/null",
-                       "-c", "advice.detachedHead=false", "-c", "core.logAllRefUpdates=false"};
+  options.arguments = {"sh", "-c", "umask 022; exec \"$0\" \"$@\"", program.string(), "-c", "protocol.ext.allow=never",
+                       "-c", "protocol.file.allow=user", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false", "-c", "core.logAllRefUpdates=false"};
   options.arguments.insert(options.arguments.end(), arguments.begin(), arguments.end());
   std::vector<std::string> env = {"GIT_TERMINAL_PROMPT=0", "LC_ALL=C"};
   for (char** entry = environ; *entry != nullptr; ++entry)
@@ -76,7 +77,7 @@ base::Error invalid(std::string message) { return base::make_error(base::ErrorKi
 /// A key or value of a query.
 std::string decoded(std::string text) {
   std::replace(text.begin(), text.end(), '+', ' ');
-  return percent_decoded(text);
+  return registry::percent_decoded(text);
 }
 
 Result<> agree(const char* what, std::string& field, const std::string& value) {
@@ -87,10 +88,7 @@ Result<> agree(const char* what, std::string& field, const std::string& value) {
 
 Result<bool> switched(const std::string& key, const std::string& value) {
   if (value.empty()) return true;
-  for (const char* yes : {"1", "t", "T", "true", "TRUE", "True"})
-    if (value == yes) return true;
-  for (const char* no : {"0", "f", "F", "false", "FALSE", "False"})
-    if (value == no) return false;
+  if (const auto on = parse_bool(value)) return *on;
   return invalid("invalid " + key + " value: \"" + value + "\"");
 }
 

@@ -27,10 +27,8 @@ std::vector<std::string> csv_fields(const std::string& text) {
   return fields;
 }
 
-Result<bool> parse_bool(const std::string& key, const std::string& value) {
-  const std::string word = lower(value);
-  if (word == "true" || word == "1" || word == "t") return true;
-  if (word == "false" || word == "0" || word == "f") return false;
+Result<bool> switched(const std::string& key, const std::string& value) {
+  if (const auto on = parse_bool(lower(value))) return *on;
   return invalid("invalid value for " + key + ": " + value);
 }
 
@@ -82,7 +80,7 @@ Result<> set_field(RunMount& mount, const std::string& key, const std::string& v
   if (key == "ro" || key == "readonly" || key == "rw" || key == "readwrite") {
     bool on = true;
     if (has_value) {
-      ASSIGN_OR_RETURN(on, parse_bool(key, value));
+      ASSIGN_OR_RETURN(on, switched(key, value));
     }
     mount.read_only = (key[1] == 'o' || key == "readonly") ? on : !on;
     return {};
@@ -90,7 +88,7 @@ Result<> set_field(RunMount& mount, const std::string& key, const std::string& v
   if (key == "required") {
     mount.required = true;
     if (has_value) {
-      ASSIGN_OR_RETURN(mount.required, parse_bool(key, value));
+      ASSIGN_OR_RETURN(mount.required, switched(key, value));
     }
     return {};
   }

@@ -41,7 +41,7 @@ std::string_view trim(std::string_view text);
 std::string_view trim_left(std::string_view text);
 std::string lower(std::string_view text);
 std::string upper(std::string_view text);
-/// "%20" → " "; what is no escape stays as it is.
-std::string percent_decoded(std::string_view text);
+/// The words Go's strconv.ParseBool takes.
+std::optional<bool> parse_bool(std::string_view text);
 
 }  // namespace engine::build

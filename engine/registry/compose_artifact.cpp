@@ -6,7 +6,7 @@
 
 #include "base/sys.h"
 #include "engine/images/image_store.h"
-#include "engine/registry/base64.h"
+#include "engine/registry/encoding.h"
 #include "engine/registry/client.h"
 #include "engine/registry/manifest.h"
 #include "engine/registry/place.h"

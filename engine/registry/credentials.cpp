@@ -10,7 +10,7 @@
 #include "base/process.h"
 #include "base/sys.h"
 #include "engine/api/docker_config.h"
-#include "engine/registry/base64.h"
+#include "engine/registry/encoding.h"
 
 namespace engine::registry {
 

@@ -9,7 +9,7 @@
 #include "engine/images/reference.h"
 #include "engine/registry/client.h"
 #include "engine/registry/settings.h"
-#include "engine/registry/base64.h"
+#include "engine/registry/encoding.h"
 
 namespace engine::registry {
 

@@ -1,6 +1,6 @@
 // Sources: POSIX pax(1) "ustar" and "pax interchange format"; GNU tar manual, "Basic Tar Format" and "Sparse Formats".
 #include "engine/registry/tar.h"
-#include "engine/registry/base64.h"
+#include "engine/registry/encoding.h"
 
 #include <algorithm>
 #include <array>
@@ -80,21 +80,6 @@ bool pax_time(std::string_view text, std::int64_t& seconds, std::int64_t& nanose
     nanoseconds = 1'000'000'000 - nanoseconds;
   }
   return true;
-}
-
-std::string percent_decoded(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned value = 0;
-    if (text[i] == '%' && i + 2 < text.size() &&
-        std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16).ptr == text.data() + i + 3) {
-      out += static_cast<char>(value);
-      i += 2;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
 }
 
 using Records = std::vector<std::pair<std::string, std::string>>;

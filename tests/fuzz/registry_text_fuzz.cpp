@@ -6,7 +6,7 @@
 #include "engine/registry/client.h"
 #include "engine/registry/manifest.h"
 #include "engine/registry/settings.h"
-#include "engine/registry/base64.h"
+#include "engine/registry/encoding.h"
 #include "engine/registry/tar.h"
 
 using namespace engine::registry;

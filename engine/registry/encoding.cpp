@@ -1,5 +1,6 @@
-#include "engine/registry/base64.h"
+#include "engine/registry/encoding.h"
 
+#include <charconv>
 #include <cstdint>
 
 namespace engine::registry {
@@ -33,6 +34,21 @@ std::string decode_base64(std::string_view text) {
     if (have >= 8) {
       have -= 8;
       out += static_cast<char>((bits >> static_cast<unsigned>(have)) & 0xffU);
+    }
+  }
+  return out;
+}
+
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned value = 0;
+    if (text[i] == '%' && i + 2 < text.size() &&
+        std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16).ptr == text.data() + i + 3) {
+      out += static_cast<char>(value);
+      i += 2;
+    } else {
+      out += text[i];
     }
   }
   return out;
