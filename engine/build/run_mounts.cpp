@@ -143,34 +143,39 @@ Result<> RunMounts::add_bind(const RunMount& mount, ReadyTree tree) {
   return {};
 }
 
+namespace {
+/// A shared cache may be made by several steps at once: the first one's stays.
+Result<> put(const fs::path& made, const fs::path& path) {
+  if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0 || errno == EEXIST) return {};
+  return base::errno_error(errno, "rename " + made.string() + " to " + path.string());
+}
+}  // namespace
+
 /// A new cache, seeded or empty. A seeded one looks like its source, which may be a file; uid, gid and mode speak of empty ones,
 /// and make one of a whole tree. As in BuildKit, whose umask takes part in the mode.
 Result<> RunMounts::make_cache(const RunMount& mount, const ReadyTree& tree, const std::filesystem::path& path) {
   const std::string below = clean_path("/" + mount.source).substr(1);
   const bool seeded = tree.root.valid() && (!below.empty() || (!mount.uid && !mount.gid && !mount.mode));
-  // Under a name of its own until it is whole: a cache half made would pass for the whole one.
-  const std::string partial = path.string() + ".new";
-  TRY(base::sys::remove_tree(partial));
-  TRY(base::sys::make_directories(partial, 0755));
-  ASSIGN_OR_RETURN(const UniqueFd root, base::sys::open(partial, O_RDONLY | O_DIRECTORY));
+  // In a folder of our own until it is whole: others see all of a cache or nothing.
+  ASSIGN_OR_RETURN(const fs::path folder, bench_.session.new_folder());
+  const fs::path made = folder / "cache";
+  TRY(base::sys::make_directories(made, 0755));
+  ASSIGN_OR_RETURN(const UniqueFd root, base::sys::open(made, O_RDONLY | O_DIRECTORY));
   if (!seeded) {
     TRY(base::sys::wrap("chown", ::fchown(root.number(), id_of(mount.uid), id_of(mount.gid))));
     TRY(base::sys::wrap("chmod", ::fchmod(root.number(), mount.mode.value_or(0755) & 0755)));
-    return base::sys::rename(partial, path);
+    return put(made, path);
   }
   const bool owners = tree.ignore == nullptr;
   const Tree source{.root = tree.root.borrow(), .ignore = tree.ignore, .xattrs = true, .owners = owners};
   ASSIGN_OR_RETURN(const Item item, list_item(source, below));
-  const bool folder = item.is_directory();
-  TRY(copy_item(source, item, {.root = root.borrow(), .path = folder ? "/" : "/seed", .owner = {}, .chmod = {}, .mtime_s = {}}));
-  if (!folder) {
-    TRY(base::sys::rename(partial + "/seed", path));
-    return base::sys::remove_tree(partial);
-  }
+  const bool is_folder = item.is_directory();
+  TRY(copy_item(source, item, {.root = root.borrow(), .path = is_folder ? "/" : "/seed", .owner = {}, .chmod = {}, .mtime_s = {}}));
+  if (!is_folder) return put(made / "seed", path);
   const auto& seed = item.entries.front().info;
   TRY(base::sys::wrap("chown", ::fchown(root.number(), owners ? seed.st_uid : 0, owners ? seed.st_gid : 0)));
   TRY(base::sys::wrap("chmod", ::fchmod(root.number(), seed.st_mode & 07777)));
-  return base::sys::rename(partial, path);
+  return put(made, path);
 }
 
 Result<> RunMounts::add_cache(const RunMount& mount, ReadyTree tree) {

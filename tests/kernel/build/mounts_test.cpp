@@ -40,6 +40,23 @@ TEST_CASE("a new cache has the mode and owner asked for, less what others could 
   CHECK(made(world, built->image_id, "o") == "755 0 0 /a\n750 3 4 /b\n700 3 0 /d\n0\n");
 }
 
+TEST_CASE("steps that make one shared cache at once all see the whole of it", "[build]") {
+  NEED_BUILDS();
+  World world;
+  std::string text = World::base() + "FROM base AS seed\nRUN mkdir /seed && i=0 && while [ $i -lt 300 ]; do echo $i >/seed/$i; i=$((i+1)); done\n";
+  for (int round = 0; round < 4; ++round) {
+    const auto id = std::to_string(round);
+    std::string steps, copies;
+    for (const char* stage : {"a", "b", "c"}) {
+      steps += "FROM base AS " + (stage + id) + "\nRUN --mount=type=cache,from=seed,source=/seed,target=/d,id=" + id + " ls /d | wc -l >/" + stage + "\n";
+      copies += "COPY --from=" + (stage + id) + " /" + stage + " /" + stage + "\n";
+    }
+    const auto built = world.build(text + steps + "FROM base\n" + copies + "RUN test \"$(cat /a /b /c | tr -d '\\n')\" = 300300300\n");
+    INFO(world.output << world.problem);
+    CHECK(built);
+  }
+}
+
 TEST_CASE("a cache may be seeded with a folder or a file", "[build]") {
   NEED_BUILDS();
   World world;
