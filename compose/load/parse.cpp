@@ -173,7 +173,7 @@ class Builder final : public YamlEvents {
   }
 
   void add_entry(Frame& frame, Node node) {
-    constexpr std::size_t small = 16, entries_expected = 4;
+    constexpr std::size_t small = 16;
     auto& entries = frame.node.entries;
     const Entry* earlier = nullptr;
     if (entries.size() < small) {
@@ -194,7 +194,6 @@ class Builder final : public YamlEvents {
       context_.error(frame.key_at, std::string(), "a mapping holds too many keys");
       throw TooMuch{};
     }
-    if (entries.empty()) entries.reserve(entries_expected);
     entries.push_back(Entry{std::move(frame.key), frame.key_at, std::move(node)});
   }
 

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <unordered_map>
 
 #include "compose/load/merge.h"
@@ -48,26 +47,17 @@ std::string key_of(const Node& item, Unique unique) {
   return "";
 }
 
-constexpr std::size_t few = 16;
-
 void unify(Node& list, Unique unique) {
   if (list.items.size() < 2) return;
-  std::vector<std::string> keys;  // of the first so many items: most lists have no more, and no two alike
   std::unordered_map<std::string, std::size_t> seen;
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < list.items.size(); ++i) {
-    auto key = key_of(list.items[i], unique);
-    std::size_t place = kept;
-    if (list.items.size() <= few) {
-      place = static_cast<std::size_t>(std::find(keys.begin(), keys.end(), key) - keys.begin());
-      if (place == kept) keys.push_back(std::move(key));
-    } else {
-      place = seen.emplace(std::move(key), kept).first->second;
-    }
-    kept = std::max(kept, place + 1);
-    if (place != i) list.items[place] = std::move(list.items[i]);
+  std::vector<Node> kept;
+  kept.reserve(list.items.size());
+  for (Node& item : list.items) {
+    const auto [found, added] = seen.emplace(key_of(item, unique), kept.size());
+    if (added) kept.push_back(std::move(item));
+    else kept[found->second] = std::move(item);
   }
-  list.items.resize(kept);
+  list.items = std::move(kept);
 }
 
 }  // namespace

@@ -18,7 +18,6 @@ Node* Node::find(std::string_view key) {
 
 Node& Node::at_key(std::string_view key, Position where) {
   if (Node* found = find(key)) return *found;
-  if (entries.empty()) entries.reserve(4);  // few mappings hold less
   entries.push_back(Entry{std::string(key), where, make_null(where)});
   return entries.back().value;
 }
