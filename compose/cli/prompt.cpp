@@ -12,6 +12,7 @@ bool ask(const std::string& question, bool otherwise) {
   std::string answer;
   char c = 0;
   while (::read(STDIN_FILENO, &c, 1) == 1 && c != '\n') answer += c;
+  if (!is_terminal(STDIN_FILENO)) err("\n");  // nobody typed one
   if (answer.empty()) return otherwise;
   return answer[0] == 'y' || answer[0] == 'Y';
 }

@@ -92,7 +92,7 @@ std::vector<Sensitive> sensitive_in(std::string_view text) {
       continue;
     }
     const auto key = key_of(line);
-    const auto value = line.substr(std::min(line.find_first_of("=:") == std::string_view::npos ? 0 : line.find_first_of("=:") + 1, line.size()));
+    const auto value = line.substr(line.find_first_of("=:") + 1);  // the whole line where there is neither
     const std::pair<const char*, std::string_view> kinds[] = {{"AWS Client ID", aws_client_id(line)}, {"AWS Secret Key", aws_secret_key(value, key)},
                                                               {"Github authentication", github_token(line)}, {"JSON Web Token", json_web_token(line)}};
     for (const auto& [kind, one] : kinds)
