@@ -10,7 +10,7 @@ cat >compose.yaml <<'YAML'
 services:
   web:
     build: ctx
-    command: [sh, -c, "echo begun; exec sleep 1000"]
+    command: [sh, -c, "echo begun; trap 'exit 3' TERM; trap 'exit 5' HUP; sleep 1000 & wait"]
     develop:
       watch:
         - {path: ./src, action: sync, target: /src, initial_sync: true, ignore: ["*.tmp", "vendor/"]}
@@ -111,6 +111,19 @@ equals "$code" 0
 eventually 5 said "        ⦿ Watch disabled"
 watchers() { pgrep -f "watch --no-up -- web" || true; }
 equals "$(watchers)" ""
+
+it "ends with the code of the container that stayed, not of one that a rebuild replaced"
+rm -f "$work/out"; printf 'FROM tiny\nRUN cat /image-marker >/fifth\n' >ctx/Dockerfile
+"$bin/compose" up --watch --exit-code-from web web >"$work/out" 2>"$work/errors" </dev/null & watch=$!
+eventually 30 said "Watch enabled"
+printf 'FROM tiny\nRUN cat /image-marker >/sixth\n' >ctx/Dockerfile
+eventually 30 has /sixth inside
+eventually 10 said 'service(s) ["web"] successfully built'
+replaced() { [ "$(grep -c "^web-1  *| begun" "$work/out")" -ge 2 ]; }
+eventually 10 replaced
+compose kill -s HUP web
+code=0; wait $watch || code=$?
+equals "$code" 5
 
 it "takes its watch along when it is killed"
 "$bin/compose" up --watch web >"$work/out" 2>"$work/errors" </dev/null & watch=$!
