@@ -13,8 +13,8 @@ namespace engine {
 /// $DOCKER_CONFIG/config.json or ~/.docker/config.json; nothing when neither variable is set.
 std::optional<std::filesystem::path> docker_config_file();
 
-/// "proxies"."unix:///var/run/docker.sock" of that file, or else "default", as the variables Docker gives to every build and container, each name in upper and in lower case:
-/// HTTP_PROXY, HTTPS_PROXY, NO_PROXY, FTP_PROXY, ALL_PROXY. Empty when there is none. Error invalid: the file.
+/// "proxies"."unix:///var/run/docker.sock" of that file, or else "default", as the variables Docker gives to every build and container,
+/// each name in upper and in lower case: HTTP_PROXY, HTTPS_PROXY, NO_PROXY, FTP_PROXY, ALL_PROXY. Empty when there is none. Error invalid: the file.
 /// Source: docs.docker.com/engine/cli/proxy.
 base::Result<std::map<std::string, std::string>> docker_proxies();
 

@@ -19,12 +19,14 @@ struct HookRun {
 /// its own environment, or when it has none ours. Output goes to our stderr unless an annotation says otherwise.
 /// `kind` ("createRuntime") is for the message. Source: runtime-spec config.md "POSIX-platform Hooks".
 base::Result<> run_hooks(const std::vector<spec::Hook>& hooks, const HookRun& run, const char* kind);
+
 /// startContainer hooks, run as what the program will be: its user, its capabilities, under its filter, as under runc.
 class ContainerHooks {
  public:
-  /// Whatever a filter may forbid later. `state` and `environment` as in HookRun.
-  static base::Result<ContainerHooks> prepare(const std::vector<spec::Hook>& hooks, const std::string& state, const std::vector<std::string>& environment);
-  /// One after the other, as run_hooks(). Needs fork, waitpid, execve and, for a timeout, alarm; single-threaded callers only.
+  /// Whatever a filter may forbid later. `state` as in HookRun; `environment`: of hooks that have none of their own.
+  static base::Result<ContainerHooks> prepare(const std::vector<spec::Hook>& hooks, const std::string& state,
+                                              const std::vector<std::string>& environment);
+  /// One after the other, as run_hooks(). Needs fork, wait4, execve and, for a timeout, alarm and kill; single-threaded callers only.
   [[nodiscard]] base::Result<> run() const;
 
  private:

@@ -70,10 +70,6 @@ Result<UniqueFd> open_bind_tree(const PlannedMount& mount, const std::string& pa
   return tree;
 }
 
-}  // namespace
-
-namespace {
-
 /// Attributes that a mount namespace of a lesser user namespace may not change: mount_namespaces(7).
 std::uint64_t lockable_attributes(Fd tree) {
   struct statvfs about {};

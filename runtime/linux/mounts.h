@@ -32,12 +32,13 @@ struct SourceOptions {
 };
 
 /// Opens every tree. Errors name the mount. Runs in the host's namespaces with its rights. A source below the root is left to
-/// attach_mounts(): mounts that come before may cover or make it. (Not where it gets id mappings and init, in a user namespace, has no right to give them; nor where it stays tied to the host by its
-/// propagation.)
+/// attach_mounts(): mounts that come before may cover or make it. (Not where it gets id mappings and init, in a user namespace, has no
+/// right to give them; nor where it stays tied to the host by its propagation.)
 base::Result<std::vector<MountSource>> open_sources(const std::vector<PlannedMount>& plan, const CgroupHost& cgroups, const std::string& cgroup_path,
                                                     const SourceOptions& options);
 
-/// Gives a bind mount's detached tree the id mappings of the user namespace `mapping` (none when it is invalid), the attributes and the propagation that were planned.
+/// Gives a bind mount's detached tree the id mappings of the user namespace `mapping` (none when it is invalid), the attributes and the
+/// propagation that were planned.
 base::Result<> finish_bind(base::Fd tree, const PlannedMount& mount, base::Fd mapping, const SourceOptions& options);
 
 /// The detached root mount: a private clone of `path` with all below it.

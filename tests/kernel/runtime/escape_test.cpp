@@ -341,15 +341,23 @@ TEST_CASE("a terminal is never opened through what the image put into /dev", "[n
   CHECK(bundle.leftovers() == "");
 }
 
+namespace {
+/// A container that holds, and a folder of the host for its execs to be given.
+base::UniqueFd start_beside_host_folder(Bundle& bundle) {
+  bundle.probe({"hold"});
+  REQUIRE(bundle.start().code == 0);
+  auto folder = base::sys::open("/", O_PATH | O_DIRECTORY);
+  REQUIRE(folder);
+  return *std::move(folder);
+}
+}  // namespace
+
 TEST_CASE("exec's working directory can't be a descriptor of the host either", "[ns]") {
   NEED_CONTAINERS();
   // CVE-2024-21626, by exec: with its own flag, by --process, and with a folder that is really passed.
   Bundle bundle;
-  bundle.probe({"hold"});
-  REQUIRE(bundle.start().code == 0);
-  const auto folder = base::sys::open("/", O_PATH | O_DIRECTORY);
-  REQUIRE(folder);
-  const std::vector<std::pair<base::Fd, int>> leaked = {{folder->borrow(), 3}, {folder->borrow(), 8}};
+  const auto folder = start_beside_host_folder(bundle);
+  const std::vector<std::pair<base::Fd, int>> leaked = {{folder.borrow(), 3}, {folder.borrow(), 8}};
   for (int fd = 3; fd < 16; ++fd) {
     const std::string cwd = "/proc/self/fd/" + std::to_string(fd);
     const auto tried = bundle.runtime({"exec", "--cwd", cwd, bundle.id(), "/bin/probe", "print", "ran"}, leaked);
@@ -369,13 +377,10 @@ TEST_CASE("a program is never run from a descriptor of the host", "[ns]") {
   NEED_CONTAINERS();
   // The second half of CVE-2024-21626: args[0] below /proc/self/fd.
   Bundle bundle;
-  bundle.probe({"hold"});
-  REQUIRE(bundle.start().code == 0);
-  const auto folder = base::sys::open("/", O_PATH | O_DIRECTORY);
-  REQUIRE(folder);
+  const auto folder = start_beside_host_folder(bundle);
   for (int fd = 3; fd < 16; ++fd) {
     const std::string program = "/proc/self/fd/" + std::to_string(fd) + "/bin/true";
-    const auto tried = bundle.runtime({"exec", bundle.id(), program}, {{folder->borrow(), 3}, {folder->borrow(), 8}});
+    const auto tried = bundle.runtime({"exec", bundle.id(), program}, {{folder.borrow(), 3}, {folder.borrow(), 8}});
     INFO(program << ": " << tried.err);
     CHECK(tried.code != 0);
   }
