@@ -121,11 +121,19 @@ Result<> build_root(InitContext& context, Stage& stage) {
   const Fd root = context.root.borrow();
   const bool user_namespace = context.namespaces.has(CLONE_NEWUSER);
   TRY(attach_root(context));
-  ASSIGN_OR_RETURN(const auto read_only, attach_mounts(root, context.mounts, context.sources, context.cgroups,
-                    {.mount_label = config.linux_.mount_label,
-                     .new_cgroup_namespace = context.namespaces.new_cgroup,
-                     .user_namespace = user_namespace,
-                     .sources = &context.source_options}));
+  AttachOptions options{.mount_label = config.linux_.mount_label,
+                        .new_cgroup_namespace = context.namespaces.new_cgroup,
+                        .user_namespace = user_namespace,
+                        .sources = &context.source_options,
+                        .map_ids = {}};
+  // In a user namespace the right over the host's file systems is the runtime's. (One that had none left the opening to us.)
+  if (user_namespace && context.late_root.empty())
+    options.map_ids = [&](const PlannedMount& mount, Fd tree) -> Result<> {
+      TRY(context.sync.send(SyncType::map_ids, static_cast<int>(&mount - context.mounts.data()), {}, tree));
+      TRY(context.sync.expect(SyncType::go));
+      return {};
+    };
+  ASSIGN_OR_RETURN(const auto read_only, attach_mounts(root, context.mounts, context.sources, context.cgroups, options));
   TRY(make_devices(root, config, {.bind = user_namespace, .defaults = makes_default_devices(context), .made = &context.devices}));
   TRY(mask_paths(root, config.linux_.masked_paths, config.linux_.mount_label).with("linux.maskedPaths"));
   TRY(protect_paths(root, config.linux_.readonly_paths).with("linux.readonlyPaths"));

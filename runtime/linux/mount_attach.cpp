@@ -144,19 +144,21 @@ std::string mode_to_inherit(Fd root, const PlannedMount& mount) {
 }
 
 /// A source inside the root, now that everything before it is mounted; links in it stay inside, too.
-Result<> open_inside(Fd root, const PlannedMount& mount, MountSource& source, const SourceOptions& options) {
+Result<> open_inside(Fd root, const PlannedMount& mount, MountSource& source, const AttachOptions& options) {
   ASSIGN_OR_RETURN(const auto place, kernel::open_in_root(root, source.inside.c_str(), O_PATH | (mount.source_nofollow ? O_NOFOLLOW : 0)));
   struct stat about {};
   if (::fstat(place.number(), &about) != 0) return base::errno_error(errno, mount.source);
   source.folder = S_ISDIR(about.st_mode);
   ASSIGN_OR_RETURN(source.tree, kernel::open_tree(place.borrow(), "", OPEN_TREE_CLONE | AT_EMPTY_PATH | (mount.recursive ? AT_RECURSIVE : 0U)));
-  return finish_bind(source.tree.borrow(), mount, source.mapping.borrow(), options);
+  if (source.mapping.valid())
+    TRY(options.map_ids ? options.map_ids(mount, source.tree.borrow()) : map_ids(source.tree.borrow(), mount, source.mapping.borrow()));
+  return set_attributes(source.tree.borrow(), mount, *options.sources);
 }
 
 Result<> attach_one(Fd root, const PlannedMount& mount, MountSource& source, const CgroupHost& cgroups,
                     const AttachOptions& options, std::vector<UniqueFd>& read_only) {
   if (!source.link.empty()) return make_link(root, mount, source.link);
-  if (!source.inside.empty()) TRY(open_inside(root, mount, source, *options.sources).with("bind source " + mount.source));
+  if (!source.inside.empty()) TRY(open_inside(root, mount, source, options).with("bind source " + mount.source));
   // What is masked and written below /proc and /sys relies on their being there and nowhere else (CVE-2019-19921).
   const bool kernel_files = mount.kind == MountKind::filesystem && (mount.type == "proc" || mount.type == "sysfs");
   const std::string inherited = mount.kind == MountKind::filesystem ? mode_to_inherit(root, mount) : std::string();

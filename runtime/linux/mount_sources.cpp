@@ -124,6 +124,16 @@ Result<UniqueFd> mapping_namespace(const PlannedMount& mount, const SourceOption
   return sys::dup(options.joined_user_namespace);
 }
 
+}  // namespace
+
+Result<> map_ids(Fd tree, const PlannedMount& mount, Fd mapping) {
+  if (!mapping.valid()) return {};
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_IDMAP;
+  attributes.userns_fd = static_cast<std::uint64_t>(mapping.number());
+  return kernel::mount_setattr(tree, mount.id_mapping == IdMapping::recursive ? AT_RECURSIVE : 0, attributes);
+}
+
 Result<> set_attributes(Fd tree, const PlannedMount& mount, const SourceOptions& options) {
   TRY(set_own_attributes(tree, mount, options));
   mount_attr for_tree{};
@@ -133,18 +143,6 @@ Result<> set_attributes(Fd tree, const PlannedMount& mount, const SourceOptions&
   mount_attr propagation{};
   propagation.propagation = mount.propagation.value_or(MS_PRIVATE);
   return kernel::mount_setattr(tree, mount.propagation_recursive ? AT_RECURSIVE : 0, propagation);
-}
-
-}  // namespace
-
-Result<> finish_bind(Fd tree, const PlannedMount& mount, Fd mapping, const SourceOptions& options) {
-  if (mapping.valid()) {
-    mount_attr attributes{};
-    attributes.attr_set = MOUNT_ATTR_IDMAP;
-    attributes.userns_fd = static_cast<std::uint64_t>(mapping.number());
-    TRY(kernel::mount_setattr(tree, mount.id_mapping == IdMapping::recursive ? AT_RECURSIVE : 0, attributes));
-  }
-  return set_attributes(tree, mount, options);
 }
 
 namespace {
@@ -162,8 +160,7 @@ Result<MountSource> open_bind(const PlannedMount& mount, const SourceOptions& op
   }
   // What is to take part in the host's later mounts must come from there: the container's root is private.
   const bool stays_tied = mount.propagation.value_or(MS_PRIVATE) != MS_PRIVATE;
-  const bool needs_host = mount.id_mapping != IdMapping::none && options.user_namespace;
-  if (!needs_host && !stays_tied && !descriptor_in(mount.source)) out.inside = path_inside(path, options.rootfs);
+  if (!stays_tied && !descriptor_in(mount.source)) out.inside = path_inside(path, options.rootfs);
   if (mount.id_mapping != IdMapping::none) {
     ASSIGN_OR_RETURN(out.mapping, mapping_namespace(mount, options));
   }
@@ -173,7 +170,8 @@ Result<MountSource> open_bind(const PlannedMount& mount, const SourceOptions& op
   out.tree = *std::move(tree);
   if (::fstat(out.tree.number(), &about) != 0) return base::errno_error(errno, mount.source);
   out.folder = S_ISDIR(about.st_mode);
-  TRY(finish_bind(out.tree.borrow(), mount, out.mapping.borrow(), options));
+  TRY(map_ids(out.tree.borrow(), mount, out.mapping.borrow()));
+  TRY(set_attributes(out.tree.borrow(), mount, options));
   out.mapping.reset();
   return out;
 }

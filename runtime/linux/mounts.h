@@ -1,5 +1,6 @@
 #pragma once
 // Carrying out a mount plan. Trees are opened by the runtime, in the host's namespaces, and attached by the container's init.
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -32,14 +33,16 @@ struct SourceOptions {
 };
 
 /// Opens every tree. Errors name the mount. Runs in the host's namespaces with its rights. A source below the root is left to
-/// attach_mounts(): mounts that come before may cover or make it. (Not where it gets id mappings and init, in a user namespace, has no
-/// right to give them; nor where it stays tied to the host by its propagation.)
+/// attach_mounts(): mounts that come before may cover or make it. (Not where it stays tied to the host by its propagation.)
 base::Result<std::vector<MountSource>> open_sources(const std::vector<PlannedMount>& plan, const CgroupHost& cgroups, const std::string& cgroup_path,
                                                     const SourceOptions& options);
 
-/// Gives a bind mount's detached tree the id mappings of the user namespace `mapping` (none when it is invalid), the attributes and the
-/// propagation that were planned.
-base::Result<> finish_bind(base::Fd tree, const PlannedMount& mount, base::Fd mapping, const SourceOptions& options);
+/// Gives a bind mount's detached tree the id mappings of the user namespace `mapping`; does nothing when that is invalid.
+/// Error EPERM: no CAP_SYS_ADMIN over the file system, as in a user namespace. Source: mount_setattr(2).
+base::Result<> map_ids(base::Fd tree, const PlannedMount& mount, base::Fd mapping);
+
+/// The attributes and the propagation that were planned for a bind mount's detached tree.
+base::Result<> set_attributes(base::Fd tree, const PlannedMount& mount, const SourceOptions& options);
 
 /// The detached root mount: a private clone of `path` with all below it.
 base::Result<base::UniqueFd> open_root(const std::string& path);
@@ -49,6 +52,8 @@ struct AttachOptions {
   bool new_cgroup_namespace = false;
   bool user_namespace = false;
   const SourceOptions* sources = nullptr;      ///< for sources inside the root
+  /// Has the ids of a source inside the root mapped by whoever has the right to; without it map_ids() is tried here.
+  std::function<base::Result<>(const PlannedMount& mount, base::Fd tree)> map_ids;
 };
 
 /// Attaches everything below `root`, in order. Runs in the container's namespaces before pivot_root.

@@ -48,11 +48,11 @@ Result<std::optional<SyncMessage>> SyncSocket::receive() const {
   return std::optional<SyncMessage>(std::move(message));
 }
 
-Result<SyncMessage> SyncSocket::expect(SyncType type) const {
+Result<SyncMessage> SyncSocket::expect(SyncType type, SyncType other) const {
   while (true) {
     ASSIGN_OR_RETURN(auto message, receive());
     if (!message) return base::make_error(base::ErrorKind::internal, "the container's init ended unexpectedly");
-    if (message->type == type) return std::move(*message);
+    if (message->type == type || message->type == other) return std::move(*message);
     if (message->type == SyncType::error) return decode_error(*message);
     if (message->type == SyncType::log) {
       base::log::line(static_cast<base::log::Level>(message->code), "init", message->text);

@@ -12,8 +12,9 @@ namespace runtime {
 
 enum class SyncType : std::uint8_t {
   need_placing,  ///< init → runtime: I am there; write my id maps, make my systemd scope
+  map_ids,       ///< init → runtime: this tree is the bind mount number `code`, whose ids I have no right to map
   at_pivot,      ///< init → runtime: mounts are done; run the hooks that precede pivot_root
-  go,            ///< runtime → init: answer to the two above
+  go,            ///< runtime → init: answer to the three above
   ready,         ///< init → runtime: all is set up; a terminal's descriptor may come with it
   listener,      ///< init → runtime: the seccomp notification descriptor
   started,       ///< init → start: the next thing is execve; the socket closes by it
@@ -40,7 +41,9 @@ class SyncSocket {
   /// Nothing at end of stream.
   base::Result<std::optional<SyncMessage>> receive() const;
   /// Waits for `type`; an error message or the end of the stream becomes an Error. Log lines are passed on meanwhile.
-  base::Result<SyncMessage> expect(SyncType type) const;
+  base::Result<SyncMessage> expect(SyncType type) const { return expect(type, type); }
+  /// The same for whichever of the two comes first.
+  base::Result<SyncMessage> expect(SyncType type, SyncType other) const;
 
   [[nodiscard]] base::Fd fd() const { return fd_.borrow(); }
   void close() { fd_.reset(); }

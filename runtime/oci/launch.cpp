@@ -346,10 +346,27 @@ Result<> Launched::bring_net_devices() {
   return move_net_devices(config_->linux_.net_devices, own.borrow());
 }
 
+/// What init sends next, after having mapped the ids of as many mounts as it asks for.
+Result<SyncMessage> Launched::expect(SyncType type) {
+  while (true) {
+    ASSIGN_OR_RETURN(auto message, sync_.expect(type, SyncType::map_ids));
+    if (message.type == type) return message;
+    const auto index = static_cast<std::size_t>(message.code);
+    if (index >= context_->sources.size()) return base::make_error(ErrorKind::internal, "init asked for the ids of an unknown mount");
+    const PlannedMount& mount = context_->mounts[index];
+    TRY(map_ids(message.fd.borrow(), mount, context_->sources[index].mapping.borrow())
+            .with("mounting at " + mount.destination + ": the id mappings of " + mount.source));
+    TRY(sync_.send(SyncType::go));
+  }
+}
+
 Result<> Launched::converse(const CreateOptions& options) {
   InitContext& context = *context_;
   // Init has its own copies by now; ours would keep mounts and sockets alive.
-  context.sources.clear();
+  for (MountSource& source : context.sources) {
+    source.tree.reset();
+    source.hierarchies.clear();
+  }
   context.root.reset();
   context.console_socket.reset();
   context.start_listener.reset();
@@ -373,14 +390,15 @@ Result<> Launched::converse(const CreateOptions& options) {
   record_.start_time = process_start_time(record_.pid);
   if (context.hooks_before_pivot) {
     TRY(state_.save(record_));  // hooks may ask for the state
-    TRY(sync_.expect(SyncType::at_pivot));
+    TRY(expect(SyncType::at_pivot));
     report_debug("mounts are made, running prestart and createRuntime hooks");
     // prestart hooks are older than the status "creating": they expect what runtime-spec 1.0.0 gave them.
     TRY(run_hooks(config_->hooks.prestart, hook_run(record_, Status::created), "prestart"));
     TRY(run_hooks(config_->hooks.create_runtime, hook_run(record_, Status::creating), "createRuntime"));
     TRY(sync_.send(SyncType::go));
   }
-  ASSIGN_OR_RETURN(auto ready, sync_.expect(SyncType::ready));
+  ASSIGN_OR_RETURN(auto ready, expect(SyncType::ready));
+  context.sources.clear();
   report_debug("init is ready for the program");
   terminal_ = std::move(ready.fd);
   // Until now it is "creating" for everybody else.

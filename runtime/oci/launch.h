@@ -68,6 +68,7 @@ class Launched {
   base::Result<> start_init(const CreateOptions& options);
   [[noreturn]] void become_init(base::UniqueFd sync);
   base::Result<> converse(const CreateOptions& options);
+  base::Result<SyncMessage> expect(SyncType type);
   void kill_init();
 
   std::unique_ptr<spec::Config> config_;

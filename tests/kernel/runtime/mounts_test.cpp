@@ -194,6 +194,34 @@ TEST_CASE("a source below the container's root can have its ids mapped", "[ns]")
   CHECK(seen.out == "/covered/file file 0644 0:0\n/seen/file file 0644 7000:7000\n");
 }
 
+TEST_CASE("in a user namespace a covered source below the container's root has its ids mapped by the runtime", "[ns]") {
+  NEED_CONTAINERS();
+  Bundle bundle;
+  const auto shown = bundle.folder() / "shown";
+  const HostMount host(shown, 0);
+  REQUIRE(base::sys::write_file(shown / "file", "above\n"));
+  for (const char* folder : {"covered", "seen", "own", "again"}) std::filesystem::create_directories(bundle.root() / folder);
+  REQUIRE(base::sys::write_file(bundle.root() / "covered/file", "below"));
+  bundle.config.linux_.namespaces.push_back({.type = "user", .path = ""});
+  bundle.config.linux_.uid_mappings = bundle.config.linux_.gid_mappings = {{.container_id = 0, .host_id = 100000, .size = 65536}};
+  bundle.config.process->oom_score_adj.reset();
+  bundle.config.mounts.push_back(bind(shown, "/covered"));
+  bundle.config.mounts.push_back(bind(bundle.root() / "covered", "/seen", {"idmap"}));
+  auto own = bind(bundle.root() / "covered", "/own");
+  own.uid_mappings = own.gid_mappings = {{.container_id = 0, .host_id = 107000, .size = 10}};
+  bundle.config.mounts.push_back(own);
+  const auto seen = bundle.probe({"do", "read", "/seen/file", ",", "file", "/covered/file", "/seen/file", "/own/file"}).run();
+  INFO(seen.err);
+  CHECK(seen.out == "above\n/covered/file file 0644 65534:65534\n/seen/file file 0644 0:0\n/own/file file 0644 7000:7000\n");
+
+  // What the runtime may not do either is its error, by name: a mount that is mapped already.
+  bundle.config.mounts.push_back(bind(bundle.root() / "seen", "/again", {"idmap"}));
+  const auto refused = bundle.run();
+  CHECK(refused.code == 1);
+  CHECK(refused.err.find("mounting at /again: the id mappings of ") != std::string::npos);
+  CHECK(bundle.leftovers().find("state") == std::string::npos);
+}
+
 TEST_CASE("a source below the container's root does not follow the image's links to the host", "[ns]") {
   NEED_CONTAINERS();
   Bundle bundle;
