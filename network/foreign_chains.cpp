@@ -17,73 +17,62 @@ bool drops_forwarded(const NftChain& chain) {
 }
 
 /// The chain of the same table that the tool reserves for rules by hand, else the base chain itself.
-std::string place_for(const NftChain& base_chain, const std::vector<NftChain>& all) {
+NftChain place_for(const NftChain& base_chain, const std::vector<NftChain>& all) {
   for (const char* reserved : {"DOCKER-USER", "ufw-user-forward", "ufw6-user-forward"})
     for (const auto& chain : all)
       if (chain.family == base_chain.family && chain.table == base_chain.table && chain.name == reserved)
-        return reserved;
-  return base_chain.name;
+        return chain;
+  return base_chain;
 }
 
-base::Result<> accept_in(Nft& nft, const NftChain& base_chain, const std::string& name) {
-  ASSIGN_OR_RETURN(const auto rules, list_rules(nft, base_chain.family, base_chain.table, name));
+base::Result<> accept_in(NfSocket& socket, const NftChain& place) {
+  ASSIGN_OR_RETURN(const auto rules, socket.rules(place));
   if (std::any_of(rules.begin(), rules.end(), [](const NftRule& rule) { return rule.comment == comment; })) return {};
   // Only matches that iptables-nft can show: any other rule makes `iptables -L` refuse the whole table (tried with 1.8.13).
   // What may enter a network is decided by our own chain.
-  const std::string at = "insert rule " + base_chain.family + " " + base_chain.table + " " + name;
-  static const std::string what = " counter accept comment \"compose networks\"\n";
-  TRY(nft.run(at + " iifname \"cps-*\"" + what + at + " oifname \"cps-*\"" + what)
-          .with("accepting our networks' traffic in chain " + base_chain.family + " " + base_chain.table + " " + name));
-  return {};
+  const std::vector<NfRule> ours{NfRule().in("cps-*").counter().accept(), NfRule().out("cps-*").counter().accept()};
+  return socket.insert(place, ours, comment)
+      .with("accepting our networks' traffic in chain " + place.family + " " + place.table + " " + place.name);
 }
 
 }  // namespace
 
-base::Result<> accept_in_foreign_chains(Nft& nft, NfSocket& socket) {
+base::Result<> accept_in_foreign_chains(NfSocket& socket) {
   ASSIGN_OR_RETURN(const auto chains, socket.chains());
   for (const auto& chain : chains)
-    if (drops_forwarded(chain)) TRY(accept_in(nft, chain, place_for(chain, chains)));
+    if (drops_forwarded(chain)) TRY(accept_in(socket, place_for(chain, chains)));
   return {};
 }
 
 namespace {
-/// Calls `each` for our rules in every chain that may hold some.
+/// Calls `each` for every chain that holds rules of ours, with those.
 template <class Each>
-base::Result<> for_our_rules(Nft& nft, NfSocket& socket, Each&& each) {
+base::Result<> for_our_rules(NfSocket& socket, Each&& each) {
   ASSIGN_OR_RETURN(const auto chains, socket.chains());
-  std::set<std::string> seen;
   for (const auto& chain : chains) {
     const bool candidate = (chain.hook == "forward" && chain.table != "compose") || chain.name == "DOCKER-USER" ||
                            chain.name == "ufw-user-forward" || chain.name == "ufw6-user-forward";
     if (!candidate || !(chain.family == "ip" || chain.family == "ip6" || chain.family == "inet")) continue;
-    const auto place = chain.family + " " + chain.table + " " + chain.name;
-    if (!seen.insert(place).second) continue;
-    auto rules = list_rules(nft, chain.family, chain.table, chain.name);
+    auto rules = socket.rules(chain);
     if (!rules) continue;  // gone meanwhile
-    for (const auto& rule : *rules)
-      if (rule.comment == comment) TRY(each(place, rule));
+    std::erase_if(*rules, [](const NftRule& rule) { return rule.comment != comment; });
+    if (!rules->empty()) TRY(each(chain, *rules));
   }
   return {};
 }
 }  // namespace
 
-base::Result<> leave_foreign_chains(Nft& nft, NfSocket& socket) {
-  std::string commands;
-  TRY(for_our_rules(nft, socket, [&commands](const std::string& place, const NftRule& rule) -> base::Result<> {
-    commands += "delete rule " + place + " handle " + std::to_string(rule.handle) + "\n";
-    return {};
-  }));
-  if (!commands.empty()) TRY(nft.run(commands));
-  return {};
+base::Result<> leave_foreign_chains(NfSocket& socket) {
+  return for_our_rules(socket, [&socket](const NftChain& chain, const std::vector<NftRule>& rules) { return socket.remove(chain, rules); });
 }
 
-base::Result<std::vector<std::string>> foreign_chains_with_our_rules(Nft& nft, NfSocket& socket) {
+base::Result<std::vector<std::string>> foreign_chains_with_our_rules(NfSocket& socket) {
   std::vector<std::string> out;
-  TRY(for_our_rules(nft, socket, [&out](const std::string& place, const NftRule&) -> base::Result<> {
-    if (out.empty() || out.back() != place) out.push_back(place);
+  TRY(for_our_rules(socket, [&out](const NftChain& chain, const std::vector<NftRule>&) -> base::Result<> {
+    out.push_back(chain.family + " " + chain.table + " " + chain.name);
     return {};
   }));
-  std::sort(out.begin(), out.end());  // nft lists tables in no order
+  std::sort(out.begin(), out.end());  // the kernel lists tables in no order
   return out;
 }
 

@@ -1,5 +1,6 @@
 #include "network/host.h"
 
+#include <linux/netfilter.h>
 #include <linux/rtnetlink.h>
 #include <sys/file.h>
 
@@ -69,26 +70,26 @@ base::Result<bool> TableView::fresh() {
   return generation_ != 0 && now == generation_;
 }
 
-base::Result<const NftTable*> TableView::table() {
+base::Result<const NfTable*> TableView::table() {
   ASSIGN_OR_RETURN(const bool known, fresh());
-  return known ? base::Result<const NftTable*>(&table_) : reread();
+  return known ? base::Result<const NfTable*>(&table_) : reread();
 }
 
-base::Result<const NftTable*> TableView::reread() {
+base::Result<const NfTable*> TableView::reread() {
   generation_ = 0;
   // Taken before: a change in between makes the next look read again.
   ASSIGN_OR_RETURN(const auto now, socket_.generation());
-  ASSIGN_OR_RETURN(table_, read_table(*nft_));
+  ASSIGN_OR_RETURN(table_, socket_.read(NFPROTO_INET, table_name));
   generation_ = now;
   return &table_;
 }
 
-base::Result<> TableView::make(const std::string& text) {
+base::Result<> TableView::make(const NfTableSpec& spec) {
   generation_ = 0;
   ASSIGN_OR_RETURN(const auto before, socket_.generation());
-  TRY(nft_->run(text));
+  TRY(socket_.create(spec));
   ASSIGN_OR_RETURN(const auto after, socket_.generation());
-  table_ = NftTable{.rules = "new"};
+  table_ = NfTable{.rules = canonical(spec), .maps = {}, .sets = {}};
   if (after == before + 1) generation_ = after;  // else somebody else was at it too
   return {};
 }
@@ -116,11 +117,11 @@ base::Result<> TableView::change(const std::vector<ElementChange>& changes) {
 HostNetwork::HostNetwork(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 base::Result<std::unique_ptr<HostNetwork>> HostNetwork::open(const Pools& pools) {
-  ASSIGN_OR_RETURN(auto nft, Nft::open());
-  ASSIGN_OR_RETURN(auto elements, NfSocket::open());
+  ASSIGN_OR_RETURN(auto wanted, host_table(pools));
+  ASSIGN_OR_RETURN(auto rules, NfSocket::open());
   ASSIGN_OR_RETURN(auto socket, netlink::Socket::open());
   return std::unique_ptr<HostNetwork>(
-      new HostNetwork(std::make_unique<State>(pools, std::move(nft), std::move(elements), std::move(socket))));
+      new HostNetwork(std::make_unique<State>(pools, std::move(wanted), std::move(rules), std::move(socket))));
 }
 
 namespace {
@@ -173,40 +174,34 @@ base::Result<> HostNetwork::State::ensure_locked() {
   TRY(open_forwarding(links, routes));
   TRY(open_forwarding6(links, routes));
   TRY(route_subnets(links, routes));
-  if (!known) TRY(accept_in_foreign_chains(nft, view.socket()));
+  if (!known) TRY(accept_in_foreign_chains(view.socket()));
   // What was just added may have changed the ruleset: learn it now, so that the next call finds it fresh.
   TRY(view.table());
   return {};
 }
 
 base::Result<> HostNetwork::State::ensure_table() {
-  const auto text = host_rules(pools.uplinks, pools.uplinks6);
-  ASSIGN_OR_RETURN(bool exists, view.socket().has_table());
-  if (!exists) {
-    auto made = view.make(creating(text));
-    exists = !made && made.error().kind == base::ErrorKind::exists;  // another process was faster
-    if (!made && !exists) return made;
+  ASSIGN_OR_RETURN(const auto* table, view.reread());
+  const bool missing = table->rules.empty();
+  bool forgotten = missing;
+  if (table->rules != good_rules) {
+    auto applied = missing ? view.make(wanted) : view.socket().replace(wanted);
+    // Another version of ours declared its maps otherwise, or somebody took all chains out; whoever published ports puts his
+    // entries back when he notices.
+    if (!applied) {
+      applied = view.socket().recreate(wanted);
+      forgotten = true;
+    }
+    if (!applied) return applied;
+    if (!missing) {
+      ASSIGN_OR_RETURN(table, view.reread());
+      good_rules = table->rules;
+    }
   }
-  if (!exists) {
-    good_rules.clear();  // learned when somebody changes the ruleset
-    // After a flush the table has forgotten which interfaces we opened; we have not.
+  if (forgotten) {
+    // The table no longer knows which interfaces we opened; we do.
     TRY(view.change(set_changes(true, "opened4", opened4)));
     return view.change(set_changes(true, "opened6", opened6));
-  }
-  ASSIGN_OR_RETURN(const auto* table, view.reread());
-  if (table->rules.empty() || table->rules != good_rules) {
-    const bool missing = table->rules.empty();
-    auto applied = nft.run(replacing(text));
-    // Another version of ours declared its maps otherwise; its processes put their entries back when they notice.
-    if (!applied) applied = nft.run("table inet compose\ndelete table inet compose\n" + text);
-    if (!applied) return std::move(applied).error();
-    const auto before4 = opened4, before6 = opened6;
-    ASSIGN_OR_RETURN(table, view.reread());
-    good_rules = table->rules;
-    if (missing) {
-      TRY(view.change(set_changes(true, "opened4", before4)));
-      TRY(view.change(set_changes(true, "opened6", before6)));
-    }
   }
   const auto names = [&](const char* set) {
     const auto found = table->sets.find(set);
@@ -310,7 +305,7 @@ base::Result<> HostNetwork::release_if_unused() {
   ASSIGN_OR_RETURN(const auto lock, HostLock::take());
   ASSIGN_OR_RETURN(const auto links, state_->socket.links());
   if (any_uplink(links)) return {};
-  ASSIGN_OR_RETURN(auto table, read_table(state_->nft));
+  ASSIGN_OR_RETURN(auto table, state_->view.socket().read(NFPROTO_INET, table_name));
   if (table.rules.empty()) return {};
   base::Result<> first;
   const auto keep = [&first](base::Result<> result) {
@@ -325,8 +320,8 @@ base::Result<> HostNetwork::release_if_unused() {
   if (!each && !table.sets["opened6"].empty()) close("net/ipv6/conf/all/forwarding");
   for (const auto& name : table.sets["opened6"])
     if (each) close("net/ipv6/conf/" + name + "/force_forwarding");
-  keep(leave_foreign_chains(state_->nft, state_->view.socket()));
-  auto deleted = state_->nft.run("delete table inet compose");
+  keep(leave_foreign_chains(state_->view.socket()));
+  auto deleted = state_->view.socket().remove(NFPROTO_INET, table_name);
   if (!deleted) keep(std::move(deleted).error());
   state_->opened4.clear();
   state_->opened6.clear();
@@ -368,11 +363,11 @@ base::Result<std::vector<std::string>> HostNetwork::changes() {
   ASSIGN_OR_RETURN(const auto links, state_->socket.links());
   for (const auto& link : links)
     if (is_uplink(link)) out.push_back("interface " + link.name);
-  ASSIGN_OR_RETURN(auto table, read_table(state_->nft));
+  ASSIGN_OR_RETURN(auto table, state_->view.socket().read(NFPROTO_INET, table_name));
   if (!table.rules.empty()) out.emplace_back("nftables table inet compose");
   for (const auto& name : table.sets["opened4"]) out.push_back("IPv4 forwarding on " + name);
   for (const auto& name : table.sets["opened6"]) out.push_back("IPv6 forwarding on " + name);
-  ASSIGN_OR_RETURN(const auto chains, foreign_chains_with_our_rules(state_->nft, state_->view.socket()));
+  ASSIGN_OR_RETURN(const auto chains, foreign_chains_with_our_rules(state_->view.socket()));
   for (const auto& chain : chains) out.push_back("accept rules in chain " + chain);
   return out;
 }

@@ -13,7 +13,6 @@
 #include "network/host.h"
 #include "network/netlink.h"
 #include "network/nf_socket.h"
-#include "network/nft.h"
 
 namespace network {
 
@@ -30,29 +29,29 @@ class HostLock {
 /// Table `inet compose` of one namespace as last read, and how to tell whether that is still true.
 class TableView {
  public:
-  TableView(Nft& nft, NfSocket socket) : nft_(&nft), socket_(std::move(socket)) {}
+  explicit TableView(NfSocket socket) : socket_(std::move(socket)) {}
   /// Whether nobody changed the namespace's ruleset since the last read or change().
   base::Result<bool> fresh();
   /// The table, read again when it is not fresh.
-  base::Result<const NftTable*> table();
+  base::Result<const NfTable*> table();
   /// Reads it again whatever is known.
-  base::Result<const NftTable*> reread();
-  /// Runs `text`, which makes the table where there was none: its maps and sets are known to be empty then, its rules are "new".
-  base::Result<> make(const std::string& text);
+  base::Result<const NfTable*> reread();
+  /// Makes the table where there is none: it is known then without reading it. Error exists where there is one.
+  base::Result<> make(const NfTableSpec& spec);
   /// Changes elements and remembers that.
   base::Result<> change(const std::vector<ElementChange>& changes);
   NfSocket& socket() { return socket_; }
 
  private:
-  Nft* nft_;
   NfSocket socket_;
   std::uint32_t generation_ = 0;  ///< 0 = nothing known
-  NftTable table_;
+  NfTable table_;
 };
 
 struct HostNetwork::State {
-  State(Pools pools_, Nft nft_, NfSocket elements, netlink::Socket socket_)
-      : pools(std::move(pools_)), nft(std::move(nft_)), view(nft, std::move(elements)), socket(std::move(socket_)) {}
+  State(Pools pools_, NfTableSpec wanted_, NfSocket rules, netlink::Socket socket_)
+      : pools(std::move(pools_)), wanted(std::move(wanted_)), good_rules(canonical(wanted)), view(std::move(rules)),
+        socket(std::move(socket_)) {}
   ~State();
 
   struct Known {  ///< a network this process serves
@@ -61,11 +60,11 @@ struct HostNetwork::State {
   };
 
   Pools pools;
-  std::mutex mutex;  ///< guards all below; taken before HostLock
-  Nft nft;
+  NfTableSpec wanted;      ///< the host's table
+  std::string good_rules;  ///< NfTable::rules as it should read: as we wrote it, or as this kernel lists what we wrote
+  std::mutex mutex;        ///< guards all below; taken before HostLock
   TableView view;
   netlink::Socket socket;
-  std::string good_rules;                  ///< NftTable::rules as our own text made them; "" = not known yet
   Entries entries;                         ///< published by this process
   std::set<std::string> opened4, opened6;  ///< as last seen in the table, to be put back after a flush
   std::map<std::string, Known> networks;   ///< by uplink interface
@@ -89,10 +88,10 @@ std::vector<ElementChange> entry_changes(const Entries& present, const Entries& 
 std::vector<ElementChange> entry_removals(const Entries& present, const Entries& keys);
 
 /// Accept rules in other programs' FORWARD chains that drop (foreign_chains.cpp).
-base::Result<> accept_in_foreign_chains(Nft& nft, NfSocket& socket);
-base::Result<> leave_foreign_chains(Nft& nft, NfSocket& socket);
+base::Result<> accept_in_foreign_chains(NfSocket& socket);
+base::Result<> leave_foreign_chains(NfSocket& socket);
 /// "ip filter DOCKER-USER", one for each chain that has our rules.
-base::Result<std::vector<std::string>> foreign_chains_with_our_rules(Nft& nft, NfSocket& socket);
+base::Result<std::vector<std::string>> foreign_chains_with_our_rules(NfSocket& socket);
 
 /// /proc/sys files: "net/ipv4/conf/eth0/forwarding". Writes only a value that differs.
 std::string read_sysctl(const std::string& name);

@@ -178,11 +178,10 @@ void enroll(HostNetwork& host, const Network::State& state) {
 
 base::Result<std::unique_ptr<Network::State>> assemble(HostNetwork& host, NetworkConfig config,
                                                        base::UniqueFd netns) {
-  ASSIGN_OR_RETURN(auto nft, Nft::open(netns.borrow()));
-  ASSIGN_OR_RETURN(auto elements, NfSocket::open(netns.borrow()));
+  ASSIGN_OR_RETURN(auto rules, NfSocket::open(netns.borrow()));
   ASSIGN_OR_RETURN(auto socket, netlink::Socket::open(netns.borrow()));
-  auto state = std::make_unique<Network::State>(host, std::move(config), std::move(netns), std::move(nft),
-                                                std::move(elements), std::move(socket));
+  auto state = std::make_unique<Network::State>(host, std::move(config), std::move(netns), std::move(rules),
+                                                std::move(socket));
   state->mtu = state->config.mtu;
   if (state->mtu == 0 && state->bridged()) {
     ASSIGN_OR_RETURN(state->mtu, HostNetwork::mtu());
@@ -197,9 +196,9 @@ base::Result<> build(Network::State& state, bool fresh) {
   TRY(in_netns(state.netns.borrow(), router_sysctls));
   TRY(make_bridge(state));
   // Rules before the uplink: no packet passes an unguarded namespace.
-  const auto rules = network_rules(state.config, state.bridge_name());
-  if (fresh) TRY(state.view.make(rules));
-  else TRY(state.nft.run(replacing(rules)));
+  const auto table = network_table(state.config, state.bridge_name());
+  if (fresh) TRY(state.view.make(table));
+  else TRY(state.view.socket().replace(table));
   if (state.uplink) TRY(make_uplink(state));
   return {};
 }

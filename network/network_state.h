@@ -11,16 +11,14 @@
 namespace network {
 
 struct Network::State {
-  State(HostNetwork& host_, NetworkConfig config_, base::UniqueFd netns_, Nft nft_, NfSocket elements,
-        netlink::Socket socket_)
-      : host(&host_), config(std::move(config_)), netns(std::move(netns_)), nft(std::move(nft_)),
-        view(nft, std::move(elements)), socket(std::move(socket_)) {}
+  State(HostNetwork& host_, NetworkConfig config_, base::UniqueFd netns_, NfSocket rules, netlink::Socket socket_)
+      : host(&host_), config(std::move(config_)), netns(std::move(netns_)), view(std::move(rules)),
+        socket(std::move(socket_)) {}
 
   HostNetwork* host;
   NetworkConfig config;
   base::UniqueFd netns;     ///< the network's namespace; for macvlan and ipvlan the host's
-  std::mutex mutex;         ///< guards nft, view and socket
-  Nft nft;
+  std::mutex mutex;         ///< guards view and socket
   TableView view;
   netlink::Socket socket;
   int bridge = 0, mtu = 0;  ///< bridge: index in the namespace

@@ -1,5 +1,9 @@
 #include "network/rules.h"
 
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
+
+#include <array>
 #include <cstdio>
 
 namespace network {
@@ -32,128 +36,122 @@ std::optional<Address> uplink_address(const std::string& interface) {
   return Address::v4(value + 1);
 }
 
-std::string host_rules(const std::string& uplinks, const std::string& uplinks6) {
-  // Maps: published ports → the uplink of the network that serves them. `at` ones are bound to one host address.
-  // Sets: interfaces on which we switched forwarding on; the host must not become a router for anybody else by that.
-  // One block that says everything once: a chain named again in the same transaction counts as changed, and whatever is changed
-  // makes the close of nft's socket wait for a grace period (some 10 ms).
-  std::string out = R"(
-table inet compose {
-  map ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
-  map ports4_at { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
-  map ports6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
-  map ports6_at { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
-  set opened4 { type ifname; }
-  set opened6 { type ifname; }
-  chain guard {
-    type filter hook prerouting priority -300; policy accept;
-    # Uplinks have route_localnet for answers to loopback clients; those carry the uplink's address here, before NAT is undone.
-    iifname "cps-*" ip daddr 127.0.0.0/8 drop
-  }
-  chain publish {
-    dnat ip to ip daddr . meta l4proto . th dport map @ports4_at
-    dnat ip to meta l4proto . th dport map @ports4
-    ip6 daddr ::1 return
-    dnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6_at
-    dnat ip6 to meta l4proto . th dport map @ports6
-  }
-  chain prerouting {
-    type nat hook prerouting priority -100; policy accept;
-    fib daddr type local meta l4proto { tcp, udp } jump publish
-  }
-  chain output {
-    type nat hook output priority -100; policy accept;
-    fib daddr type local meta l4proto { tcp, udp } jump publish
-  }
-  chain postrouting {
-    type nat hook postrouting priority 100; policy accept;
-    # Clients whose address means nothing inside the network: loopback, and networks of ours reaching a published port.
-    oifname "cps-*" ip saddr { 127.0.0.0/8, UPLINKS4 } masquerade
-    oifname "cps-*" ip6 saddr UPLINKS6 masquerade
-    oifname != "cps-*" ip saddr UPLINKS4 masquerade
-    oifname != "cps-*" ip6 saddr UPLINKS6 masquerade
-  }
-  chain forward {
-    type filter hook forward priority 0; policy accept;
-    # Into a network goes what was published, and answers; never neighbours, nor strangers who route through this host.
-    oifname "cps-*" ct state established,related accept
-    oifname "cps-*" ct status dnat accept
-    oifname "cps-*" drop
-    iifname "cps-*" accept
-    meta nfproto ipv4 iifname @opened4 ct state new drop
-    meta nfproto ipv6 iifname @opened6 ct state new drop
-  }
-}
-)";
-  const auto replace = [&](std::string_view what, const std::string& with) {
-    for (auto at = out.find(what); at != std::string::npos; at = out.find(what, at + with.size()))
-      out.replace(at, what.size(), with);
-  };
-  replace("UPLINKS4", uplinks);
-  replace("UPLINKS6", uplinks6);
-  return out;
-}
-
-std::string replacing(const std::string& rules) { return "table inet compose\nflush table inet compose\n" + rules; }
-
-std::string creating(const std::string& rules) { return "create table inet compose\n" + rules; }
-
 namespace {
 
-/// Gateway addresses stand for the host, as they do in Docker; here the gateway is the namespace's, so pass them on.
-std::string gateway_rules(const NetworkConfig& config, const Uplink& uplink, const std::string& in) {
-  std::string out;
-  for (const auto& subnet : config.subnets) {
-    const bool v6 = subnet.gateway.find(':') != std::string::npos;
-    if (subnet.gateway.empty() || (v6 && !uplink.host6)) continue;
-    const auto host = v6 ? uplink.host6->address().text() : uplink.host.address().text();
-    out += "    " + in + (v6 ? " ip6" : " ip") + " daddr " + subnet.gateway + " meta l4proto { tcp, udp } dnat " +
-           (v6 ? "ip6" : "ip") + " to " + host + "\n";
-  }
-  return out;
+constexpr const char* uplinks = "cps-*";
+constexpr std::array<std::uint8_t, 2> l4_protocols{IPPROTO_TCP, IPPROTO_UDP};
+
+const NfTypes port_key{NfType::inet_proto, NfType::inet_service};
+const NfTypes target4{NfType::ipv4_addr, NfType::inet_service}, target6{NfType::ipv6_addr, NfType::inet_service};
+
+/// Published ports → where their network listens.
+NfMapSpec ports_map(bool v6) { return {v6 ? "ports6" : "ports4", port_key, v6 ? target6 : target4}; }
+/// The same for ports that are bound to one address of the host.
+NfMapSpec ports_at_map(bool v6) {
+  NfTypes key = port_key;
+  key.insert(key.begin(), v6 ? NfType::ipv6_addr : NfType::ipv4_addr);
+  return {v6 ? "ports6_at" : "ports4_at", key, v6 ? target6 : target4};
 }
 
-std::string family_rules(const char* family, const Prefix& network, const char* map) {
-  return std::string("    iifname \"uplink\" ") + family + " daddr " + network.address().text() + " dnat " + family +
-         " to meta l4proto . th dport map @" + map + "\n";
+// Priorities: raw, NAT of destinations and of sources, filter (enum nf_ip_hook_priorities).
+std::vector<NfHook> nat_hook(std::uint32_t number) {
+  return {{.type = "nat", .number = number, .priority = number == NF_INET_POST_ROUTING ? 100 : -100, .policy = "accept"}};
+}
+std::vector<NfHook> filter_hook(std::uint32_t number, std::int32_t priority, const std::string& policy) {
+  return {{.type = "filter", .number = number, .priority = priority, .policy = policy}};
+}
+
+/// What goes to this host itself may be for a published port.
+std::vector<NfRule> publishing() {
+  std::vector<NfRule> out;
+  for (const auto protocol : l4_protocols) out.push_back(NfRule().to_this_host().protocol(protocol).jump("publish"));
+  return out;
 }
 
 }  // namespace
 
-std::string network_rules(const NetworkConfig& config, const std::string& bridge) {
-  const std::string in = "iifname \"" + bridge + "\"";
-  std::string prerouting, postrouting, forward;
+base::Result<NfTableSpec> host_table(const Pools& pools) {
+  ASSIGN_OR_RETURN(const auto ours4, Prefix::parse(pools.uplinks));
+  ASSIGN_OR_RETURN(const auto ours6, Prefix::parse(pools.uplinks6));
+  const Prefix loopback(Address::v4(0x7f000000), 8);
+  ASSIGN_OR_RETURN(const auto loopback6, Prefix::parse("::1"));
+  NfTableSpec out{.family = NFPROTO_INET, .name = table_name, .maps = {}, .chains = {}};
+  for (const bool v6 : {false, true}) {
+    out.maps.push_back(ports_map(v6));
+    out.maps.push_back(ports_at_map(v6));
+    // Interfaces on which we switched forwarding on; the host must not become a router for anybody else by that.
+    out.maps.push_back({v6 ? "opened6" : "opened4", {NfType::ifname}, {}});
+  }
+  // Uplinks have route_localnet for answers to loopback clients; those carry the uplink's address here, before NAT is undone.
+  out.chains.push_back({"guard", filter_hook(NF_INET_PRE_ROUTING, -300, "accept"), {NfRule().in(uplinks).to(loopback).drop()}});
+  out.chains.push_back({"publish", {}, {
+      NfRule().destination_nat_by_address(false, "ports4_at"),
+      NfRule().destination_nat_by_port(false, "ports4"),
+      NfRule().to(loopback6).back(),
+      NfRule().destination_nat_by_address(true, "ports6_at"),
+      NfRule().destination_nat_by_port(true, "ports6")}});
+  out.chains.push_back({"prerouting", nat_hook(NF_INET_PRE_ROUTING), publishing()});
+  out.chains.push_back({"output", nat_hook(NF_INET_LOCAL_OUT), publishing()});
+  // Clients whose address means nothing inside the network: loopback, and networks of ours reaching a published port.
+  out.chains.push_back({"postrouting", nat_hook(NF_INET_POST_ROUTING), {
+      NfRule().out(uplinks).from(loopback).masquerade(),
+      NfRule().out(uplinks).from(ours4).masquerade(),
+      NfRule().out(uplinks).from(ours6).masquerade(),
+      NfRule().not_out(uplinks).from(ours4).masquerade(),
+      NfRule().not_out(uplinks).from(ours6).masquerade()}});
+  // Into a network goes what was published, and answers; never neighbours, nor strangers who route through this host.
+  out.chains.push_back({"forward", filter_hook(NF_INET_FORWARD, 0, "accept"), {
+      NfRule().out(uplinks).established_or_related().accept(),
+      NfRule().out(uplinks).translated().accept(),
+      NfRule().out(uplinks).drop(),
+      NfRule().in(uplinks).accept(),
+      NfRule().family(false).in_any_of("opened4").begins().drop(),
+      NfRule().family(true).in_any_of("opened6").begins().drop()}});
+  return out;
+}
+
+namespace {
+
+Prefix alone(const Address& address) { return {address, address.bits()}; }
+
+/// Gateway addresses stand for the host, as they do in Docker; here the gateway is the namespace's, so pass them on.
+void add_gateway_rules(const NetworkConfig& config, const Uplink& uplink, const std::string& bridge, std::vector<NfRule>& out) {
+  for (const auto& subnet : config.subnets) {
+    const auto gateway = Address::parse(subnet.gateway);
+    if (!gateway || (gateway->is_v6() && !uplink.host6)) continue;
+    const auto& host = gateway->is_v6() ? uplink.host6->address() : uplink.host.address();
+    for (const auto protocol : l4_protocols)
+      out.push_back(NfRule().in(bridge).to(alone(*gateway)).protocol(protocol).destination_nat(host));
+  }
+}
+
+}  // namespace
+
+NfTableSpec network_table(const NetworkConfig& config, const std::string& bridge) {
+  std::vector<NfRule> prerouting, postrouting;
+  std::vector<NfRule> forward{NfRule().established_or_related().accept(), NfRule().invalid().drop()};
   if (auto uplink = uplink_of(config)) {
-    prerouting += family_rules("ip", uplink->network, "ports4");
-    if (uplink->network6) prerouting += family_rules("ip6", *uplink->network6, "ports6");
-    prerouting += gateway_rules(config, *uplink, in);
-    if (config.masquerade) {
-      const std::string out = "    meta nfproto ipv";
-      postrouting += out + "4 oifname \"uplink\" snat ip to " + uplink->network.address().text() + "\n";
-      if (uplink->network6)
-        postrouting += out + "6 oifname \"uplink\" snat ip6 to " + uplink->network6->address().text() + "\n";
-    }
-    forward += "    " + in + " oifname \"uplink\" accept\n";
-    forward += "    iifname \"uplink\" ct status dnat accept\n";
+    const auto served = [&](const Prefix& end) {
+      const bool v6 = end.is_v6();
+      prerouting.push_back(NfRule().in(uplink_inside).to(alone(end.address())).destination_nat_by_port(v6, v6 ? "ports6" : "ports4"));
+      if (config.masquerade) postrouting.push_back(NfRule().family(v6).out(uplink_inside).source_nat(end.address()));
+    };
+    served(uplink->network);
+    if (uplink->network6) served(*uplink->network6);
+    add_gateway_rules(config, *uplink, bridge, prerouting);
+    forward.push_back(NfRule().in(bridge).out(uplink_inside).accept());
+    forward.push_back(NfRule().in(uplink_inside).translated().accept());
     // The host itself may reach containers by their addresses when the subnet is routed there.
-    forward += "    iifname \"uplink\" ip saddr " + uplink->host.address().text() + " accept\n";
-    if (uplink->host6)
-      forward += "    iifname \"uplink\" ip6 saddr " + uplink->host6->address().text() + " accept\n";
+    forward.push_back(NfRule().in(uplink_inside).from(alone(uplink->host.address())).accept());
+    if (uplink->host6) forward.push_back(NfRule().in(uplink_inside).from(alone(uplink->host6->address())).accept());
   }
   // Bridged frames show up here only where br_netfilter is on.
-  forward += "    " + in + " oifname \"" + bridge + "\" " + (config.isolate_ports ? "drop" : "accept") + "\n";
-  return R"(
-table inet compose {
-  map ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
-  map ports6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
-  chain prerouting {
-    type nat hook prerouting priority -100; policy accept;
-)" + prerouting +
-         "  }\n  chain postrouting {\n    type nat hook postrouting priority 100; policy accept;\n" + postrouting +
-         "  }\n  chain forward {\n    type filter hook forward priority 0; policy drop;\n"
-         "    ct state established,related accept\n    ct state invalid drop\n" +
-         forward +
-         "  }\n}\n";
+  auto neighbours = NfRule().in(bridge).out(bridge);
+  forward.push_back(config.isolate_ports ? neighbours.drop() : neighbours.accept());
+  return {.family = NFPROTO_INET, .name = table_name, .maps = {ports_map(false), ports_map(true)},
+          .chains = {{"prerouting", nat_hook(NF_INET_PRE_ROUTING), prerouting},
+                     {"postrouting", nat_hook(NF_INET_POST_ROUTING), postrouting},
+                     {"forward", filter_hook(NF_INET_FORWARD, 0, "drop"), forward}}};
 }
 
 }  // namespace network

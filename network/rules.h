@@ -1,12 +1,13 @@
 #pragma once
-// Firewall rules as text. Pure; internal to the room.
+// Our firewall tables. Pure; internal to the room.
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "base/result.h"
 #include "network/address.h"
+#include "network/allocate.h"
 #include "network/config.h"
+#include "network/nf_table.h"
 
 namespace network {
 
@@ -25,15 +26,12 @@ constexpr const char* uplink_inside = "uplink";  ///< name of the uplink in the 
 /// The network's address on the uplink called `interface`; nothing when it is not one of ours.
 std::optional<Address> uplink_address(const std::string& interface);
 
-/// The host's table, for a namespace that has none.
-std::string host_rules(const std::string& uplinks, const std::string& uplinks6);
+/// The host's table `inet compose`; errors: invalid, for pools that are no prefixes.
+base::Result<NfTableSpec> host_table(const Pools& pools);
 
-/// The table in a network's namespace, while it has none.
-std::string network_rules(const NetworkConfig& config, const std::string& bridge);
+/// The table in a network's namespace.
+NfTableSpec network_table(const NetworkConfig& config, const std::string& bridge);
 
-/// The same in one transaction where a table is already: all rules anew; elements stay.
-std::string replacing(const std::string& rules);
-/// Fails with `exists` where a table is already.
-std::string creating(const std::string& rules);
+constexpr const char* table_name = "compose";
 
 }  // namespace network

@@ -19,7 +19,7 @@ mapfile -t rooms < <(printf '%s\n' "${wanted[@]}" | grep -E '^(unit|kernel)_' ||
 "$top/dev" build compose compose-engine compose-image compose-runtime probe ${rooms[@]+"${rooms[@]}"} >/dev/null
 
 # The Debian system: made once for each list of packages. The programs' shared libraries come along by package name.
-packages=systemd-sysv,linux-image-amd64,initramfs-tools,iproute2,nftables,curl,busybox-static,python3,procps,bsdutils,libnftables1,libcurl4,libarchive13,libzstd1,libisal2,libssl3,util-linux,kmod,udev,git
+packages=systemd-sysv,linux-image-amd64,initramfs-tools,iproute2,nftables,curl,busybox-static,python3,procps,bsdutils,libcurl4,libarchive13,libzstd1,libisal2,libssl3,util-linux,kmod,udev,git
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/compose-vm/$(printf %s "$packages" | md5sum | cut -c1-12)
 if [ ! -s "$cache/base.ext4" ]; then
   echo "making the Debian system (once)" >&2

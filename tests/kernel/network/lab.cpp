@@ -13,7 +13,6 @@
 #include "network/allocate.h"
 #include "network/netlink.h"
 #include "network/host_state.h"
-#include "network/nft.h"
 
 namespace lab {
 
@@ -124,21 +123,19 @@ base::Result<std::unique_ptr<Lab>> Lab::make() {
   return lab;
 }
 
-std::string nft(const std::string& command) {
-  auto context = network::Nft::open();
-  if (!context) return context.error().text();
-  auto out = context->run(command);
-  return out ? *out : out.error().text();
-}
-
-std::string shell(const std::string& command) {
+namespace {
+std::string printed(const std::string& command) {
   std::string out;
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  FILE* pipe = ::popen(command.c_str(), "r");
   std::array<char, 4096> buffer;
   while (const auto count = std::fread(buffer.data(), 1, buffer.size(), pipe)) out.append(buffer.data(), count);
   ::pclose(pipe);
   return out;
 }
+}  // namespace
+
+std::string nft(const std::string& commands) { return printed("nft -f - 2>&1 <<'COMMANDS'\n" + commands + "\nCOMMANDS\n"); }
+std::string shell(const std::string& command) { return printed(command + " 2>&1"); }
 
 struct Server::State {
   base::UniqueFd socket, stop_read, stop_write;

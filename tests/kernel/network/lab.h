@@ -28,8 +28,8 @@ struct Lab {
   [[nodiscard]] std::filesystem::path pin(const std::string& name) const { return dir.path() / name / "netns"; }
 };
 
-/// Runs an nft command in the calling process's namespace; what it prints.
-std::string nft(const std::string& command);
+/// Runs nft commands in the calling process's namespace; what they print.
+std::string nft(const std::string& commands);
 /// Lists and changes as ip(8) would: for checks from outside our own code.
 std::string shell(const std::string& command);
 
