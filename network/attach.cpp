@@ -182,7 +182,7 @@ base::Result<Endpoint> Network::attach(base::Fd container, const EndpointConfig&
     }
     TRY(configure(inner, plan));
     if (!state_->bridged()) return {};
-    TRY(inner.settle(plan.interface_name));
+    TRY(inner.settle(plan.interface_name, plan.addresses));
     TRY(state_->socket.settle(port));
     if (state_->bridge_runs) return {};
     TRY(state_->socket.settle(state_->bridge_name()));

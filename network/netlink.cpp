@@ -442,11 +442,23 @@ base::Result<Link> Socket::link(const std::string& name) {
   return *std::move(found);
 }
 
-base::Result<> Socket::settle(const std::string& name) {
+base::Result<bool> Socket::reachable(const std::vector<Prefix>& addresses) {
+  const bool v6 = std::any_of(addresses.begin(), addresses.end(), [](const Prefix& each) { return each.is_v6(); });
+  if (!v6) return true;
+  ASSIGN_OR_RETURN(const auto known, routes());
+  return std::all_of(addresses.begin(), addresses.end(), [&](const Prefix& each) {
+    return !each.is_v6() || std::any_of(known.begin(), known.end(), [&](const RouteEntry& route) {
+      return route.type == RTN_LOCAL && route.destination && route.destination->address() == each.address();
+    });
+  });
+}
+
+base::Result<> Socket::settle(const std::string& name, const std::vector<Prefix>& addresses) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
   while (true) {
     ASSIGN_OR_RETURN(const auto now, link(name));
-    if (now.running || std::chrono::steady_clock::now() > deadline) return {};
+    ASSIGN_OR_RETURN(const bool ready, now.running ? reachable(addresses) : base::Result<bool>(false));
+    if (ready || std::chrono::steady_clock::now() > deadline) return {};
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }

@@ -112,14 +112,18 @@ class Socket {
   /// Waits until the kernel has noticed the link's carrier. It does so by a work queue; until then packets sent are dropped
   /// silently and a bridge takes none from the port, which costs the container a second: that of ARP's first repetition.
   /// Asking for the link makes it notice at once since Linux 6.8 (rtnl_getlink()); before, this looks again every
-  /// millisecond. Gives up without an error after 200 ms.
-  base::Result<> settle(const std::string& name);
+  /// millisecond. IPv6 addresses among `addresses` get their local route by a work queue too (addrconf_dad_work()); until then
+  /// what is sent to them is taken for a stranger's, and a neighbour asked for answers in vain, for a second again.
+  /// Gives up without an error after 200 ms.
+  base::Result<> settle(const std::string& name, const std::vector<Prefix>& addresses = {});
   base::Result<std::vector<Link>> links();
   base::Result<std::vector<RouteEntry>> routes();
 
  private:
   explicit Socket(base::UniqueFd fd) : fd_(std::move(fd)) {}
   base::Result<> send(const std::string& bytes);
+  /// Whether what is sent to each IPv6 address would be taken in.
+  base::Result<bool> reachable(const std::vector<Prefix>& addresses);
   base::UniqueFd fd_;
   std::uint32_t sequence_ = 0;
 };

@@ -119,6 +119,8 @@ base::Result<> configure_host_end(Network::State& state, netlink::Socket& socket
   return socket.run(batch);
 }
 
+std::vector<Prefix> prefixes(const std::optional<Prefix>& one) { return one ? std::vector{*one} : std::vector<Prefix>(); }
+
 base::Result<> configure_inner_end(Network::State& state) {
   const auto& uplink = *state.uplink;
   if (uplink.network6)
@@ -132,7 +134,7 @@ base::Result<> configure_inner_end(Network::State& state) {
     batch.add_route({.v6 = true, .gateway = uplink.host6->address(), .interface = link.index});
   }
   TRY(state.socket.run(batch));
-  return state.socket.settle(uplink_inside);
+  return state.socket.settle(uplink_inside, prefixes(uplink.network6));
 }
 
 base::Result<> make_uplink(Network::State& state) {
@@ -151,7 +153,7 @@ base::Result<> make_uplink(Network::State& state) {
   }
   TRY(std::move(host_end));
   TRY(configure_inner_end(state));
-  return host_socket.settle(state.uplink->interface);
+  return host_socket.settle(state.uplink->interface, prefixes(state.uplink->host6));
 }
 
 base::Result<base::UniqueFd> namespace_for(const std::filesystem::path& pin, bool& fresh) {
