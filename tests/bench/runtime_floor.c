@@ -40,6 +40,7 @@ static void mount_at(const char* type, const char* target, unsigned long flags, 
 
 static char** hierarchies;  // ends with a null pointer
 static int tasks[32], trees[32];
+static int unified = -1;  // the folder of the v2 hierarchy, which clone3 puts the child into
 
 static char* folder_in(const char* hierarchy) {
   static char path[512];
@@ -67,13 +68,15 @@ static void make_cgroups(void) {
     if (strstr(path, "cpuset")) copy_setting(hierarchies[at], "cpuset.cpus"), copy_setting(hierarchies[at], "cpuset.mems");
     path = folder_in(hierarchies[at]);
     tasks[at] = open(strcat(path, "/tasks"), O_WRONLY | O_CLOEXEC);
-    if (tasks[at] < 0) strcpy(strrchr(path, '/'), "/cgroup.procs"), tasks[at] = open(path, O_WRONLY | O_CLOEXEC);
-    check(tasks[at], path);
+    if (tasks[at] >= 0) continue;
+    *strrchr(path, '/') = 0;
+    check(unified = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), path);
   }
 }
 
 static void enter_cgroups(void) {
-  for (unsigned at = 0; hierarchies[at]; ++at) check(write(tasks[at], "0", 1), "tasks");
+  for (unsigned at = 0; hierarchies[at]; ++at)
+    if (tasks[at] >= 0) check(write(tasks[at], "0", 1), "tasks");
 }
 
 static void show_cgroups(void) {
@@ -138,6 +141,10 @@ int main(int count, char** words) {
   memset(&arguments, 0, sizeof arguments);
   arguments.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
   arguments.exit_signal = SIGCHLD;
+  if (unified >= 0) {
+    arguments.flags |= CLONE_INTO_CGROUP;
+    arguments.cgroup = (uint64_t)unified;
+  }
   const long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
   check(pid, "clone3");
   if (pid == 0) {
