@@ -8,6 +8,7 @@
 #include "compose/cli/output.h"
 #include "compose/cli/progress.h"
 #include "compose/cli/workers.h"
+#include "engine/client/reads.h"
 #include "engine/images/image_store.h"
 
 namespace compose::cli {
@@ -29,9 +30,10 @@ struct Known {
 
 /// Every image the services name (and mount) that is on the machine.
 Result<std::map<std::string, Known>> look_up(const model::Project& project) {
-  ASSIGN_OR_RETURN(auto store, engine::store::Store::open());
-  engine::images::ImageStore images(store);
   std::map<std::string, Known> known;
+  ASSIGN_OR_RETURN(auto* store, engine::client::store_to_read());
+  if (!store) return known;
+  engine::images::ImageStore images(*store);
   std::set<std::string> asked;
   const auto ask = [&](const std::string& name) -> Result<> {
     if (!asked.insert(name).second) return {};

@@ -1,5 +1,5 @@
 #pragma once
-// Internal to the room.
+// The store as commands read it.
 #include "engine/store/store.h"
 
 namespace engine::client {

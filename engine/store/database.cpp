@@ -1,5 +1,7 @@
 #include "engine/store/database.h"
 
+#include <sys/stat.h>
+
 #include <cerrno>
 
 #include "base/sys.h"
@@ -87,6 +89,17 @@ void Database::release_memory() {
     return true;
   });
   (void)sqlite3_db_release_memory(handle_);
+}
+
+Result<> Database::empty_log(int frames) {
+  constexpr int header = 32, frame = 4096 + 24;  // https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+  struct stat info {};
+  if (::stat((path_ + "-wal").c_str(), &info) != 0 || info.st_size <= header + static_cast<off_t>(frames) * frame) return {};
+  sqlite3_busy_timeout(handle_, 0);
+  const int code = sqlite3_wal_checkpoint_v2(handle_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  sqlite3_busy_timeout(handle_, busy_timeout_ms);
+  if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY) return {};
+  return error(code, "checkpoint");
 }
 
 Result<Query> Database::query(const char* sql) {

@@ -63,6 +63,9 @@ class Database {
   /// Several statements without parameters.
   Result<> execute(const std::string& sql);
   void release_memory();
+  /// Moves what is in the log into the database and empties the log, when it holds more than `frames` pages and nobody is
+  /// using it just now; nothing otherwise. Waits for the disk, never for another process.
+  Result<> empty_log(int frames);
   [[nodiscard]] base::Error error(int code, std::string_view what) const;
   [[nodiscard]] int changes() const { return sqlite3_changes(handle_); }
 

@@ -40,6 +40,11 @@ Result<Store> Store::open() { return open(paths::database()); }
 
 void Store::release_memory() { db_->release_memory(); }
 
+Result<> Store::tidy() {
+  constexpr int few_frames = 100;  // 0.4 MB: a third of a millisecond
+  return db_->empty_log(few_frames);
+}
+
 Result<Transaction> Store::begin() {
   const int depth = db_->depth + 1;
   TRY(db_->execute(depth == 1 ? "BEGIN IMMEDIATE" : "SAVEPOINT s" + std::to_string(depth)));

@@ -147,6 +147,9 @@ class Store {
 
   /// Gives back pages and statements kept for the next call.
   void release_memory();
+  /// For the last one to leave: whoever opens the store next, with nobody having it open, reads the whole log first. Empties it when it
+  /// has grown past what is read in no time; waits for the disk then, never for another process.
+  Result<> tidy();
 
   /// Takes the write lock at once (BEGIN IMMEDIATE): reads that follow are true until the commit.
   Result<Transaction> begin();

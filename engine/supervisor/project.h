@@ -73,6 +73,7 @@ class Project {
   /// The keeper told of exits, or is gone (Error unavailable).
   Result<> keeper_news();
   [[nodiscard]] KeeperLink& keeper() { return keeper_; }
+  [[nodiscard]] store::Store& store() { return store_; }
   [[nodiscard]] const std::string& name() const { return name_; }
 
   /// Nothing runs, restarts or is being done: the supervisor may end.

@@ -118,6 +118,8 @@ class Main {
     const bool empty = project_->empty();
     if (auto closed = backend_->close(empty); !closed) base::log::warning("supervisor", closed.error().text());
     if (empty) (void)!base::sys::remove_tree(paths::project_run(options_.project)).has_value();
+    lock_.reset();  // the next supervisor need not wait for the disk
+    if (auto tidied = project_->store().tidy(); !tidied) base::log::warning("supervisor", tidied.error().text());
     ::_exit(exit_done);
   }
 

@@ -93,6 +93,35 @@ TEST_CASE("a store works on after it gave its memory back, in a transaction too"
   CHECK(f.store.find_container("two")->id == "a2");
 }
 
+TEST_CASE("who leaves last empties a log that has grown, and waits for nobody", "[store]") {
+  Fixture f;
+  const auto log = f.file.string() + "-wal";
+  const auto fill = [&](int from) {
+    for (int i = from; i < from + 60; ++i) REQUIRE(f.store.insert_container(container("id" + std::to_string(i), "c" + std::to_string(i))));
+  };
+  REQUIRE(f.store.insert_container(container("first", "first")));
+  const auto small = std::filesystem::file_size(log);
+  REQUIRE(f.store.tidy());
+  CHECK(std::filesystem::file_size(log) == small);  // not worth the disk's time
+  fill(0);
+  const auto grown = std::filesystem::file_size(log);
+  REQUIRE(grown > 100 * 4096);
+  {
+    auto other = open(f.file);
+    auto writing = other.begin();
+    REQUIRE(writing);
+    const auto before = std::chrono::steady_clock::now();
+    REQUIRE(f.store.tidy());
+    CHECK(std::chrono::steady_clock::now() - before < std::chrono::seconds(5));  // the busy timeout is ten
+    CHECK(std::filesystem::file_size(log) == grown);
+  }
+  REQUIRE(f.store.tidy());
+  CHECK(std::filesystem::file_size(log) == 0);
+  CHECK(f.store.find_container("c59"));
+  fill(100);
+  CHECK(open(f.file).find_container("c159"));
+}
+
 TEST_CASE("an ambiguous id prefix is an error", "[store]") {
   Fixture f;
   REQUIRE(f.store.insert_container(container("aa1", "one")));
