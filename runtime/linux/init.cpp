@@ -158,12 +158,14 @@ Result<> build_root(InitContext& context, Stage& stage) {
 
 /// Whoever sees a created container's init, /proc/PID/fd included, must find nothing of the host there (CVE-2024-21626): what is
 /// left is what init itself still needs.
-void close_inherited(InitContext& context) {
-  for (const int fd : context.inherited) ::close(fd);
-  context.inherited.clear();
+Result<> close_inherited(InitContext& context, const Stage& stage) {
   context.namespaces.joined.clear();
   context.sources.clear();
   context.devices.clear();
+  return kernel::close_others(3 + context.process.preserve_fds,
+                              {context.sync.fd(), context.start_listener.borrow(), context.console_socket.borrow(),
+                               context.seccomp_listener_socket.borrow(), stage.proc.borrow(), stage.terminal.master.borrow(),
+                               stage.terminal.slave.borrow()});
 }
 
 /// PID 1 ignores what it has no handler for: without one `kill ID TERM` would not end a container that was never started. Before
@@ -264,7 +266,7 @@ Result<> run_stages(InitContext& context) {
   TRY(kernel::close_on_exec_from(3 + context.process.preserve_fds));
   TRY(enter_namespaces(context, stage));
   TRY(build_root(context, stage));
-  close_inherited(context);
+  TRY(close_inherited(context, stage));
   if (!context.without_process) {
     ASSIGN_OR_RETURN(stage.program, find_executable(*context.config->process));
   }

@@ -25,7 +25,6 @@ struct InitContext {
   SourceOptions source_options;             ///< for those that init opens
   CgroupHost cgroups;
   std::vector<base::UniqueFd>* tasks = nullptr;
-  std::vector<int> inherited;               ///< our caller's descriptors that are not the program's
   base::UniqueFd root;                      ///< detached mount
   PreparedProcess process;
   base::UniqueFd console_socket;            ///< connected; the terminal's master goes there

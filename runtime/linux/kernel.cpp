@@ -177,4 +177,15 @@ Result<> close_on_exec_from(unsigned first) {
                       [&] { return ::syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC); });
 }
 
+Result<> close_others(unsigned first, std::vector<Fd> kept) {
+  std::ranges::sort(kept, {}, [](Fd fd) { return fd.number(); });
+  for (const Fd fd : kept) {
+    if (!fd.valid() || static_cast<unsigned>(fd.number()) < first) continue;
+    const auto number = static_cast<unsigned>(fd.number());
+    if (number > first) TRY(guarded_void("close_range", [&] { return ::syscall(SYS_close_range, first, number - 1, 0U); }));
+    first = number + 1;
+  }
+  return guarded_void("close_range", [&] { return ::syscall(SYS_close_range, first, ~0U, 0U); });
+}
+
 }  // namespace runtime::kernel

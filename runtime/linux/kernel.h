@@ -61,4 +61,7 @@ base::Result<Cloned> clone3(const CloneOptions& options);
 /// Marks every descriptor from `first` on close-on-exec, except nothing.
 base::Result<> close_on_exec_from(unsigned first);
 
+/// Closes every descriptor from `first` on that is not in `kept` (invalid ones there are passed over).
+base::Result<> close_others(unsigned first, std::vector<base::Fd> kept);
+
 }  // namespace runtime::kernel

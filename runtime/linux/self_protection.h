@@ -8,4 +8,7 @@ namespace runtime {
 /// from a detached read-only mount of itself, which leaves no trace and copies nothing. Returns when that is done or not needed.
 base::Result<> protect_own_file(char** argv);
 
+/// Set before main() by whoever has made sure of that already (runtime/oci/entry.cpp).
+extern bool own_file_out_of_reach;
+
 }  // namespace runtime

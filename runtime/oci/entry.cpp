@@ -11,6 +11,8 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 
+#include "runtime/linux/self_protection.h"
+
 #define BEFORE_LIBC __attribute__((no_stack_protector, optimize("no-tree-loop-distribute-patterns"), no_sanitize("address", "undefined")))
 
 namespace {
@@ -37,13 +39,6 @@ BEFORE_LIBC bool starts_containers(char** word) {
   return false;
 }
 
-/// On a read-only mount, or sealed in memory.
-BEFORE_LIBC bool out_of_reach(long self) {
-  struct statfs about;
-  if (call(SYS_fstatfs, self, address(&about)) != 0 || (about.f_flags & ST_RDONLY)) return true;
-  return call(SYS_fcntl, self, F_GET_SEALS) > 0;
-}
-
 }  // namespace
 
 /// `stack` as the kernel left it: the number of arguments, they, a null pointer, the environment. System V ABI, "Initial stack".
@@ -53,7 +48,11 @@ extern "C" BEFORE_LIBC __attribute__((used)) void compose_runtime_before_libc(lo
   if (stack[0] < 2 || !starts_containers(arguments + 1)) return;
   const long self = call(SYS_openat, AT_FDCWD, address("/proc/self/exe"), O_RDONLY | O_CLOEXEC);
   if (self < 0) return;
-  if (!out_of_reach(self)) {
+  struct statfs about;
+  const bool known = call(SYS_fstatfs, self, address(&about)) == 0;
+  runtime::own_file_out_of_reach = known && (about.f_flags & ST_RDONLY) != 0;
+  const bool sealed = call(SYS_fcntl, self, F_GET_SEALS) > 0;  // in memory, by protect_own_file()
+  if (known && !sealed && !runtime::own_file_out_of_reach) {
     const long tree = call(SYS_open_tree, self, address(""), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     if (tree >= 0) {
       mount_attr attributes;

@@ -98,6 +98,7 @@ Result<spec::Process> wanted_process(const Arguments& arguments, const spec::Con
 /// --cgroup PATH, or CONTROLLER[,CONTROLLER]:PATH: folders below the container's own.
 Result<std::vector<std::string>> wanted_cgroups(const Arguments& arguments, const ContainerRecord& record) {
   std::vector<std::string> paths = record.cgroup_paths;
+  if (!arguments.has("cgroup")) return paths;
   ASSIGN_OR_RETURN(const auto host, cgroup_host());
   for (const auto& choice : arguments.values("cgroup")) {
     const std::size_t colon = choice.find(':');

@@ -1,6 +1,5 @@
 #include "runtime/oci/launch.h"
 
-#include <dirent.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
@@ -29,16 +28,6 @@ using base::Fd;
 using base::Result;
 using base::UniqueFd;
 namespace sys = base::sys;
-
-std::vector<int> inherited_descriptors() {
-  std::vector<int> out;
-  DIR* folder = ::opendir("/proc/self/fd");
-  if (!folder) return out;
-  while (const dirent* entry = ::readdir(folder))
-    if (const int fd = std::atoi(entry->d_name); fd > 2 && fd != ::dirfd(folder)) out.push_back(fd);
-  ::closedir(folder);
-  return out;
-}
 
 std::string seccomp_cache(const std::string& root) { return root + "/.cache/seccomp"; }
 
@@ -289,8 +278,6 @@ void Launched::become_init(UniqueFd sync) {
 
 Result<> Launched::start_init(const CreateOptions& options) {
   InitContext& context = *context_;
-  for (const int fd : options.inherited)
-    if (fd >= static_cast<int>(3 + context.process.preserve_fds)) context.inherited.push_back(fd);
   ASSIGN_OR_RETURN(auto ends, sys::socketpair(SOCK_SEQPACKET));
   // Nobody who shares a namespace with init may look into it before it is the program (CVE-2016-9962). An unprivileged runtime has to:
   // the id maps of what can't be looked into belong to root. There init itself does this once they are written.

@@ -22,11 +22,7 @@ struct CreateOptions {
   bool child_of_caller = false;  ///< create, run --detach: our caller reaps init
   unsigned preserve_fds = 0, listen_fds = 0;
   int rootfs_fd = -1;
-  std::vector<int> inherited;    ///< see inherited_descriptors()
 };
-
-/// The descriptors from 3 on that this process has now: called before it opens any itself.
-std::vector<int> inherited_descriptors();
 
 /// A container whose init stands ready: in its namespaces and cgroups, its root built, its state saved. Destroying it before
 /// commit() kills init and removes everything that was made for it.

@@ -27,7 +27,6 @@ namespace {
 Result<CreateOptions> create_options(const Global& global, const Arguments& arguments) {
   CreateOptions options;
   options.root = global.root;
-  options.inherited = inherited_descriptors();
   options.cgroups = global.cgroups;
   options.id = arguments.positional.front();
   if (arguments.has("bundle")) options.bundle = arguments.value("bundle");
