@@ -9,7 +9,7 @@ namespace {
 
 constexpr const char* comment = "compose networks";
 
-bool drops_forwarded(const NftChain& chain) {
+bool drops_forwarded(const NfChain& chain) {
   if (chain.hook != "forward" || chain.table == "compose") return false;
   if (chain.family != "ip" && chain.family != "ip6" && chain.family != "inet") return false;
   // firewalld's chain has policy accept and ends in a reject.
@@ -17,7 +17,7 @@ bool drops_forwarded(const NftChain& chain) {
 }
 
 /// The chain of the same table that the tool reserves for rules by hand, else the base chain itself.
-NftChain place_for(const NftChain& base_chain, const std::vector<NftChain>& all) {
+NfChain place_for(const NfChain& base_chain, const std::vector<NfChain>& all) {
   for (const char* reserved : {"DOCKER-USER", "ufw-user-forward", "ufw6-user-forward"})
     for (const auto& chain : all)
       if (chain.family == base_chain.family && chain.table == base_chain.table && chain.name == reserved)
@@ -25,9 +25,9 @@ NftChain place_for(const NftChain& base_chain, const std::vector<NftChain>& all)
   return base_chain;
 }
 
-base::Result<> accept_in(NfSocket& socket, const NftChain& place) {
+base::Result<> accept_in(NfSocket& socket, const NfChain& place) {
   ASSIGN_OR_RETURN(const auto rules, socket.rules(place));
-  if (std::any_of(rules.begin(), rules.end(), [](const NftRule& rule) { return rule.comment == comment; })) return {};
+  if (std::any_of(rules.begin(), rules.end(), [](const NfListedRule& rule) { return rule.comment == comment; })) return {};
   // Only matches that iptables-nft can show: any other rule makes `iptables -L` refuse the whole table (tried with 1.8.13).
   // What may enter a network is decided by our own chain.
   const std::vector<NfRule> ours{NfRule().in("cps-*").counter().accept(), NfRule().out("cps-*").counter().accept()};
@@ -55,7 +55,7 @@ base::Result<> for_our_rules(NfSocket& socket, Each&& each) {
     if (!candidate || !(chain.family == "ip" || chain.family == "ip6" || chain.family == "inet")) continue;
     auto rules = socket.rules(chain);
     if (!rules) continue;  // gone meanwhile
-    std::erase_if(*rules, [](const NftRule& rule) { return rule.comment != comment; });
+    std::erase_if(*rules, [](const NfListedRule& rule) { return rule.comment != comment; });
     if (!rules->empty()) TRY(each(chain, *rules));
   }
   return {};
@@ -63,12 +63,12 @@ base::Result<> for_our_rules(NfSocket& socket, Each&& each) {
 }  // namespace
 
 base::Result<> leave_foreign_chains(NfSocket& socket) {
-  return for_our_rules(socket, [&socket](const NftChain& chain, const std::vector<NftRule>& rules) { return socket.remove(chain, rules); });
+  return for_our_rules(socket, [&socket](const NfChain& chain, const std::vector<NfListedRule>& rules) { return socket.remove(chain, rules); });
 }
 
 base::Result<std::vector<std::string>> foreign_chains_with_our_rules(NfSocket& socket) {
   std::vector<std::string> out;
-  TRY(for_our_rules(socket, [&out](const NftChain& chain, const std::vector<NftRule>&) -> base::Result<> {
+  TRY(for_our_rules(socket, [&out](const NfChain& chain, const std::vector<NfListedRule>&) -> base::Result<> {
     out.push_back(chain.family + " " + chain.table + " " + chain.name);
     return {};
   }));

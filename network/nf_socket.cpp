@@ -93,10 +93,10 @@ const char* family_name(std::uint8_t family) {
   }
 }
 
-NftChain parse_chain(nlmsghdr* message) {
+NfChain parse_chain(nlmsghdr* message) {
   std::array<nlattr*, NFTA_CHAIN_MAX + 1> attributes{};
   nlmsg_parse(message, sizeof(nfgenmsg), attributes.data(), NFTA_CHAIN_MAX, nullptr);
-  NftChain out{family_name(static_cast<nfgenmsg*>(nlmsg_data(message))->nfgen_family), text_of(attributes[NFTA_CHAIN_TABLE]),
+  NfChain out{family_name(static_cast<nfgenmsg*>(nlmsg_data(message))->nfgen_family), text_of(attributes[NFTA_CHAIN_TABLE]),
                text_of(attributes[NFTA_CHAIN_NAME]), {}, {}};
   if (!attributes[NFTA_CHAIN_HOOK]) return out;
   std::array<nlattr*, NFTA_HOOK_MAX + 1> hook{};
@@ -198,10 +198,10 @@ base::Result<std::uint32_t> NfSocket::generation() {
   return number;
 }
 
-base::Result<std::vector<NftChain>> NfSocket::chains() {
+base::Result<std::vector<NfChain>> NfSocket::chains() {
   NfWriter out(sequence_);
   out.table_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, AF_UNSPEC);
-  std::vector<NftChain> found;
+  std::vector<NfChain> found;
   // A change meanwhile marks the dump as torn (NLM_F_DUMP_INTR); whoever watches the ruleset looks again then.
   TRY(ask(out, [&](nlmsghdr* message) {
     found.push_back(parse_chain(message));

@@ -32,7 +32,7 @@ class NfSocket {
   /// Number of the ruleset: every transaction of anybody in the namespace changes it.
   base::Result<std::uint32_t> generation();
   /// Every chain of the namespace.
-  base::Result<std::vector<NftChain>> chains();
+  base::Result<std::vector<NfChain>> chains();
   /// Changes of maps and sets in table `inet compose`. All or nothing. Errors: not_found (table, map, or an element to delete),
   /// exists (another value under the key).
   base::Result<> change(const std::vector<ElementChange>& changes);
@@ -49,10 +49,10 @@ class NfSocket {
   base::Result<NfTable> read(std::uint8_t family, const std::string& table);
 
   // Rules among other people's (nf_tables.cpp).
-  base::Result<std::vector<NftRule>> rules(const NftChain& chain);
+  base::Result<std::vector<NfListedRule>> rules(const NfChain& chain);
   /// Puts `rules` before all others of the chain, the last one first, each with a comment.
-  base::Result<> insert(const NftChain& chain, const std::vector<NfRule>& rules, const std::string& comment);
-  base::Result<> remove(const NftChain& chain, const std::vector<NftRule>& rules);
+  base::Result<> insert(const NfChain& chain, const std::vector<NfRule>& rules, const std::string& comment);
+  base::Result<> remove(const NfChain& chain, const std::vector<NfListedRule>& rules);
 
   /// Redirects 127.0.0.11:53 to the given ports of 127.0.0.11, replacing an earlier redirect; for a container's namespace.
   base::Result<> redirect_dns(std::uint16_t udp_port, std::uint16_t tcp_port);

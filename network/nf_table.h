@@ -54,12 +54,12 @@ struct NfTable {
 std::string canonical(const NfTableSpec& table);
 
 /// A chain; hook and policy are "" for those without a hook.
-struct NftChain {
+struct NfChain {
   std::string family, table, name, hook, policy;
 };
 
 /// One rule of a foreign chain.
-struct NftRule {
+struct NfListedRule {
   std::uint64_t handle = 0;
   std::string comment;
 };

@@ -275,16 +275,16 @@ base::Result<NfTable> NfSocket::read(std::uint8_t family, const std::string& tab
   return out;
 }
 
-base::Result<std::vector<NftRule>> NfSocket::rules(const NftChain& chain) {
+base::Result<std::vector<NfListedRule>> NfSocket::rules(const NfChain& chain) {
   NfWriter request(sequence_);
   auto* m = request.table_message(NFT_MSG_GETRULE, NLM_F_DUMP, family_number(chain.family));
   put_text(m, NFTA_RULE_TABLE, chain.table);
   put_text(m, NFTA_RULE_CHAIN, chain.name);
-  std::vector<NftRule> out;
+  std::vector<NfListedRule> out;
   TRY(ask(request, [&](nlmsghdr* message) {
     std::array<nlattr*, NFTA_RULE_MAX + 1> attributes{};
     nlmsg_parse(message, sizeof(nfgenmsg), attributes.data(), NFTA_RULE_MAX, nullptr);
-    NftRule rule{.handle = u64_of(attributes[NFTA_RULE_HANDLE]), .comment = {}};
+    NfListedRule rule{.handle = u64_of(attributes[NFTA_RULE_HANDLE]), .comment = {}};
     // Pieces of user data: type, size, bytes.
     for (auto left = bytes_of(attributes[NFTA_RULE_USERDATA]); left.size() >= 2;) {
       const auto piece = left.substr(2, static_cast<std::uint8_t>(left[1]));
@@ -297,7 +297,7 @@ base::Result<std::vector<NftRule>> NfSocket::rules(const NftChain& chain) {
   return out;
 }
 
-base::Result<> NfSocket::insert(const NftChain& chain, const std::vector<NfRule>& rules, const std::string& comment) {
+base::Result<> NfSocket::insert(const NfChain& chain, const std::vector<NfRule>& rules, const std::string& comment) {
   return transact([&](NfWriter& out) -> base::Result<> {
     for (const auto& rule : rules) {
       auto* m = out.table_message(NFT_MSG_NEWRULE, NLM_F_CREATE | (&rule == &rules.back() ? NLM_F_ACK : 0), family_number(chain.family));
@@ -310,7 +310,7 @@ base::Result<> NfSocket::insert(const NftChain& chain, const std::vector<NfRule>
   });
 }
 
-base::Result<> NfSocket::remove(const NftChain& chain, const std::vector<NftRule>& rules) {
+base::Result<> NfSocket::remove(const NfChain& chain, const std::vector<NfListedRule>& rules) {
   if (rules.empty()) return {};
   return transact([&](NfWriter& out) -> base::Result<> {
     for (const auto& rule : rules) {
