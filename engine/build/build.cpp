@@ -83,17 +83,28 @@ class Build {
     platform_args_ = platform_arguments(platform_, images::host_platform());
     platform_args_["TARGETSTAGE"] = request_.target.empty() ? "default" : request_.target;
     TRY(open_contexts(session));
-    TRY(load_definition(where));
+    TRY(load_definition());
+    auto planned = plan(where);
+    ASSIGN_OR_RETURN(const CheckOptions checks, check_options());
+    if (!planned) {
+      if (request_.check) print_report(check_unplanned(file_, plan_, options_, checks, parse_error_line_), false);
+      return std::move(planned).error();
+    }
     TRY(load_ignore());
-    ASSIGN_OR_RETURN(const auto findings, look_for_warnings(where));
-    if (request_.check) return report_check(findings);
-    ASSIGN_OR_RETURN(StageState state, solve(session, where));
-    where = {};
-    ASSIGN_OR_RETURN(BuildResult result, export_image(state));
-    TRY(collect_for_caches(state));
-    for (auto& context : opened_) context->save_digests();
+    if (request_.check) return check(checks, where);
+    if (checks.fail) TRY(refuse_findings(look(checks, true).findings));
+    auto state = solve(session, where);
+    // The base images are here now: what is said of their variables costs nothing.
     std::vector<std::string> lines;
-    for (const auto& finding : findings) lines.push_back(finding_text(finding));
+    for (const auto& finding : look(checks, false).findings) lines.push_back(finding_text(finding));
+    if (!state) {
+      progress_.warnings(lines);
+      return std::move(state).error();
+    }
+    where = {};
+    ASSIGN_OR_RETURN(BuildResult result, export_image(*state));
+    TRY(collect_for_caches(*state));
+    for (auto& context : opened_) context->save_digests();
     progress_.warnings(lines);
     return result;
   }
@@ -149,7 +160,7 @@ class Build {
     return std::move(text).with("failed to read dockerfile");
   }
 
-  Result<> load_definition(Span& where) {
+  Result<> load_definition() {
     const std::string name = request_.dockerfile.empty() ? "Dockerfile" : request_.dockerfile;
     const std::string shown = request_.dockerfile_inline ? "Dockerfile" : fs::path(name).filename().string();
     const Vertex vertex = progress_.begin("[internal] load build definition from " + shown);
@@ -161,18 +172,28 @@ class Build {
     progress_.note(vertex, "transferring dockerfile: " + size_text(static_cast<std::int64_t>(text->size())) + " done");
     progress_.done(vertex);
     file_.name = shown;
-    auto parsed = parse_dockerfile(shown, *text, where);
+    text_ = std::move(*text);
+    return {};
+  }
+
+  /// The definition's stages. A file that does not parse is kept as its lines, for the excerpt.
+  Result<> plan(Span& where) {
+    auto parsed = parse_dockerfile(file_.name, text_, where);
     if (!parsed) {
-      file_ = lines_only(shown, *text);
-      auto error = std::move(parsed).error();
-      error.context.push_back(where.first > 0 ? "dockerfile parse error on line " + std::to_string(where.first) : "dockerfile parse error");
-      return error;
+      file_ = lines_only(file_.name, text_);
+      return std::move(parsed).error();
     }
     file_ = std::move(*parsed);
     options_ = {.target = request_.target, .args = request_.args, .platform_args = platform_args_, .contexts = {}};
     for (const auto& [context, value] : request_.additional_contexts) options_.contexts.insert(context_name(context));
-    ASSIGN_OR_RETURN(plan_, plan_stages(file_, options_, where));
-    return {};
+    auto planned = plan_stages(file_, options_, where, &plan_);
+    if (planned) {
+      plan_ = std::move(*planned);
+      return {};
+    }
+    for (const auto& instruction : file_.instructions)  // an instruction that is not understood: those below it were not looked at
+      if (where.first > 0 && instruction.span.first == where.first && !understand(instruction, file_.escape)) parse_error_line_ = where.first;
+    return std::move(planned).error();
   }
 
   /// For the excerpt of a file that does not parse.
@@ -213,42 +234,77 @@ class Build {
     return {};
   }
 
-  Result<std::vector<Finding>> look_for_warnings(Span& where) {
-    where = {};
-    ASSIGN_OR_RETURN(const CheckOptions checks, CheckOptions::parse(file_.check));
-    auto findings = check_dockerfile(file_, plan_, options_, checks, &opened_.front()->ignore(), [this](const Stage& stage) { return base_variables(stage); });
-    if (!checks.fail || findings.empty() || request_.check) return findings;
-    std::set<std::string> rules;
-    for (const auto& finding : findings) rules.insert(finding.rule);
+  /// BUILDKIT_DOCKERFILE_CHECK, else the "# check=" line up to its first blank.
+  Result<CheckOptions> check_options() const {
+    if (const auto arg = request_.args.find("BUILDKIT_DOCKERFILE_CHECK"); arg != request_.args.end())
+      return CheckOptions::parse(arg->second).with("failed to parse build-arg:BUILDKIT_DOCKERFILE_CHECK");
+    const auto words = split_blank(file_.check);
+    return CheckOptions::parse(words.empty() ? "" : words.front()).with("failed to parse check options");
+  }
+
+  /// `ask`: base images that are not here are looked up in their registries.
+  Checked look(const CheckOptions& checks, bool ask) {
+    return check_dockerfile(file_, plan_, options_, checks,
+                            {.ignore = &opened_.front()->ignore(), .base = [&](const Stage& stage) { return base_config(stage, ask); },
+                             .platform = platform_, .every_stage = request_.check && request_.target.empty()});
+  }
+
+  static Result<> refuse_findings(const std::vector<Finding>& findings) {
+    std::vector<std::string> rules;
+    for (const auto& finding : findings)
+      if (std::find(rules.begin(), rules.end(), finding.rule) == rules.end()) rules.push_back(finding.rule);
     std::string names;
     for (const auto& rule : rules) names += (names.empty() ? "" : ", ") + rule;
-    return base::make_error(base::ErrorKind::invalid, "lint violation found for rules: " + names);
+    return names.empty() ? Result<>() : base::make_error(base::ErrorKind::invalid, "lint violation found for rules: " + names);
   }
 
-  /// Of an image that is in the store; nothing is fetched for it.
-  std::optional<std::set<std::string>> base_variables(const Stage& stage) const {
-    if (contexts_.contains(context_name(stage.base))) return std::nullopt;
-    const auto replaced = context_images_.find(context_name(stage.base));
-    auto store = store::Store::open();
-    if (!store) return std::nullopt;
-    const auto image = images::ImageStore(*store).resolve(replaced == context_images_.end() ? stage.base : replaced->second);
-    if (!image) return std::nullopt;
-    std::set<std::string> names;
-    for (const auto& entry : image->config.env) names.insert(entry.substr(0, entry.find('=')));
-    return names;
-  }
-
-  /// --check: as `docker build --check` prints it.
-  Result<BuildResult> report_check(const std::vector<Finding>& findings) {
-    if (findings.empty()) {
-      progress_.text("Check complete, no warnings found.\n");
-      return BuildResult{};
+  /// What a stage's base image is; nothing when neither this machine nor its registry tells.
+  Result<std::optional<images::ImageConfig>> base_config(const Stage& stage, bool ask) {
+    const auto name = context_name(stage.base);
+    if (contexts_.contains(name)) return std::optional(scratch_meta(platform_).config);
+    const auto replaced = context_images_.find(name);
+    const std::string reference = replaced == context_images_.end() ? stage.base : replaced->second;
+    const std::string platform = stage.platform.empty() ? platform_ : stage.platform;
+    ASSIGN_OR_RETURN(const auto parsed, parse_base(reference));
+    ASSIGN_OR_RETURN(store::Store store, store::Store::open());
+    const auto here = images::ImageStore(store).resolve(reference);
+    const bool fits = here && (!ask || fits_platform(here->config.platform(), platform));
+    if (fits && !(ask && request_.pull && !images::is_digest(reference))) return std::optional(here->config);
+    if (!ask || hooks_.pull || images::is_digest(reference)) return std::optional<images::ImageConfig>();
+    const Vertex vertex = progress_.begin("[internal] load metadata for " + parsed.full());
+    auto config = registry::remote_config(reference, platform);
+    if (config) {
+      progress_.done(vertex);
+      return std::optional(std::move(*config));
     }
-    const auto count = std::to_string(findings.size());
-    std::string text = "Check complete, " + count + (findings.size() == 1 ? " warning has" : " warnings have") + " been found!\n";
-    for (const auto& finding : findings) text += "\nWARNING: " + finding.rule + "\n" + finding.message + "\n" + excerpt(file_, finding.where);
+    progress_.error(vertex, config.error().text());
+    return std::optional<images::ImageConfig>();
+  }
+
+  /// --check. What cannot be built is an error, after what was found until there.
+  Result<BuildResult> check(const CheckOptions& checks, Span& where) {
+    auto checked = look(checks, true);
+    print_report(checked.findings, !checked.error);
+    where = checked.where;
+    if (checked.error) return *std::move(checked.error);
+    if (checks.fail) TRY(refuse_findings(checked.findings));
+    if (checked.findings.empty()) return BuildResult{};
+    const auto count = std::to_string(checked.findings.size());
+    return base::make_error(base::ErrorKind::invalid, "the build checks found " + count + (checked.findings.size() == 1 ? " warning" : " warnings"));
+  }
+
+  /// As `docker build --check` prints it.
+  void print_report(const std::vector<Finding>& findings, bool whole) {
+    if (findings.empty()) {
+      if (whole) progress_.text("Check complete, no warnings found.\n");
+      return;
+    }
+    std::string text = "Check complete, " + std::to_string(findings.size()) + (findings.size() == 1 ? " warning has" : " warnings have") + " been found!\n";
+    for (const auto& finding : findings) {
+      const auto address = rule_address(finding.rule);
+      text += "\nWARNING: " + finding.rule + (address.empty() ? "" : " - " + address) + "\n" + finding.message + "\n" + excerpt(file_, finding.where);
+    }
     progress_.text(text);
-    return base::make_error(base::ErrorKind::invalid, "the build checks found " + count + (findings.size() == 1 ? " warning" : " warnings"));
   }
 
   Result<StageState> solve(Session& session, Span& where) {
@@ -258,7 +314,7 @@ class Build {
     PullFunction pull = hooks_.pull;
     if (!pull)
       pull = [](store::Store& store, const std::string& reference, const std::string& platform) -> Result<std::string> {
-        ASSIGN_OR_RETURN(const auto pulled, registry::pull(store, reference, {.platform = platform, .progress = {}}));
+        ASSIGN_OR_RETURN(const auto pulled, registry::pull(store, reference, {.platform = platform, .any_platform = true, .progress = {}}));
         return pulled.id;
       };
     StepNetwork network(session);
@@ -312,6 +368,17 @@ class Build {
     return {};
   }
 
+  /// A platform that was asked for is the image's, whatever the base says. Source: dockerfile2llb toDispatchState.
+  void set_platform(images::ImageConfig& config) const {
+    if (!request_.platforms.empty()) {
+      const bool same = os_and_architecture(config.platform()) == os_and_architecture(platform_);
+      config.os = platform_args_.at("TARGETOS");
+      config.architecture = platform_args_.at("TARGETARCH");
+      if (const auto& variant = platform_args_.at("TARGETVARIANT"); !variant.empty() || !same) config.variant = variant;
+    }
+    if (config.architecture == "arm64" && config.variant == "v8") config.variant.clear();  // there is no other
+  }
+
   Result<BuildResult> store_image(StageState& state, Vertex vertex) {
     images::ImageConfig config = state.meta.config;
     for (const auto& [key, value] : request_.labels) config.labels[key] = value;
@@ -319,6 +386,7 @@ class Build {
       for (auto& entry : config.history)
         if (entry.created.empty()) entry.created = images::format_time_s(*epoch_s_);
     }
+    set_platform(config);
     finish_times(config);
     if (epoch_s_ && !config.created.empty()) config.created = images::format_time_s(*epoch_s_);
     images::NewImage image;
@@ -357,9 +425,11 @@ class Build {
   std::map<std::string, std::string> context_images_;
   std::vector<std::unique_ptr<registry::CacheSource>> caches_;
   std::vector<registry::CacheEntry> recorded_;
+  std::string text_;           ///< of the Dockerfile
   Dockerfile file_;
   StageOptions options_;
   StagePlan plan_;
+  int parse_error_line_ = 0;   ///< of the instruction that is not understood
 };
 
 Result<> export_caches(const ForCaches& collected, Progress& progress) {

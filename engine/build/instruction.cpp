@@ -7,6 +7,21 @@ namespace {
 
 base::Error invalid(std::string message) { return base::make_error(base::ErrorKind::invalid, std::move(message)); }
 
+/// Letters to change, add or take away (Levenshtein).
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U)});
+      diagonal = above;
+    }
+  }
+  return row.back();
+}
+
 /// The flags of one instruction; every one must be asked for by name or it is unknown.
 class Flags {
  public:
@@ -16,9 +31,8 @@ class Flags {
       const std::size_t equals = flag.find('=');
       const std::string name = flag.substr(2, equals == std::string::npos ? std::string::npos : equals - 2);
       if (!allowed.contains(name)) {
-        for (const auto& known : allowed)
-          if (edit_distance(name, known) <= 2 && name.size() > 2) return invalid("unknown flag: --" + name + " (did you mean " + known + "?)");
-        return invalid("unknown flag: --" + name);
+        const auto meant = closest_name(name, {allowed.begin(), allowed.end()});
+        return invalid("unknown flag: --" + name + (meant.empty() ? "" : " (did you mean " + meant + "?)"));
       }
       const bool repeatable = name == "mount" || name == "exclude";
       if (!repeatable && flags.values_.contains(name)) return invalid("duplicate flag specified: --" + name);
@@ -38,10 +52,10 @@ class Flags {
   [[nodiscard]] Result<std::optional<bool>> boolean(const std::string& name) const {
     const auto found = values_.find(name);
     if (found == values_.end()) return std::optional<bool>();
-    const std::string word = lower(found->second.front().value_or("true"));
+    const std::string given = found->second.front().value_or("true"), word = lower(given);
     if (word == "true") return std::optional(true);
     if (word == "false") return std::optional(false);
-    return invalid("expecting boolean value for flag " + name + ", not: " + word);
+    return invalid("expecting boolean value for flag --" + name + ", not: " + given);
   }
   [[nodiscard]] Result<std::vector<std::string>> list(const std::string& name) const {
     std::vector<std::string> texts;
@@ -326,34 +340,36 @@ const std::map<std::string, Parse>& table() {
   return rows;
 }
 
-std::string suggestion(const std::string& keyword) {
-  for (const auto& [name, parse] : table())
-    if (edit_distance(keyword, name) <= 2) return " (did you mean " + name + "?)";
-  return "";
+/// In the case the wrong word is in.
+std::string suggestion(const std::string& typed) {
+  std::vector<std::string> names;
+  for (const auto& [name, parse] : table()) names.push_back(lower(name));
+  const auto meant = closest_name(lower(typed), names);
+  return meant.empty() ? "" : " (did you mean " + (typed == upper(typed) ? upper(meant) : meant) + "?)";
 }
 
 }  // namespace
 
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U)});
-      diagonal = above;
+std::string closest_name(std::string_view wrong, const std::vector<std::string>& names) {
+  std::string best;
+  std::size_t distance = 3;  // further away is another word
+  for (const auto& name : names) {
+    if (name == wrong) return "";
+    const auto d = edit_distance(wrong, name);
+    if (d < distance) {
+      distance = d;
+      best = name;
     }
   }
-  return row.back();
+  return best;
 }
 
 Result<Command> understand(const Instruction& instruction, char escape) {
   const auto row = table().find(instruction.keyword);
   if (row == table().end())
-    return invalid("unknown instruction: " + instruction.keyword + suggestion(instruction.keyword));
+    return invalid("unknown instruction: " + instruction.typed + suggestion(instruction.typed));
   ASSIGN_OR_RETURN(Meaning meaning, row->second(Source{instruction, escape}));
-  return Command{std::move(meaning), instruction.original, instruction.span};
+  return Command{std::move(meaning), instruction.original, instruction.span, instruction.typed};
 }
 
 Result<Nanoseconds> parse_duration(const std::string& text) {

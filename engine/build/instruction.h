@@ -83,10 +83,12 @@ struct Command {
   Meaning meaning;
   std::string original;
   Span span;
+  std::string typed;   ///< the keyword as it was written
 };
 
-/// Letters to change, add or take away (Levenshtein).
-std::size_t edit_distance(std::string_view a, std::string_view b);
+/// The name a misspelt one may have meant: at most two letters to change, add or take away; "" = none. Of several equally near ones
+/// the first. An exact match means that the spelling is not what is wrong.
+std::string closest_name(std::string_view wrong, const std::vector<std::string>& names);
 
 /// Errors: invalid, worded as BuildKit does ("unknown instruction: FOO", "unknown flag: --x").
 Result<Command> understand(const Instruction& instruction, char escape);

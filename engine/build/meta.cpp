@@ -1,5 +1,7 @@
 #include "engine/build/meta.h"
 
+#include <arpa/inet.h>
+
 #include "engine/build/ignore.h"
 #include "engine/containers/containers.h"
 
@@ -15,18 +17,6 @@ std::optional<std::string> in(const std::map<std::string, std::string>* map, con
   const auto found = map->find(key);
   if (found == map->end()) return std::nullopt;
   return found->second;
-}
-
-std::string go_quoted(std::string_view text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') result += '\\';
-    if (c == '\n') result += "\\n";
-    else if (c == '\t') result += "\\t";
-    else if (c == '\r') result += "\\r";
-    else result += c;
-  }
-  return result + "\"";
 }
 
 /// Go's %q of a small integer is a character.
@@ -50,6 +40,18 @@ std::string plain_list(const std::vector<std::string>& words) {
   std::string text = "[";
   for (std::size_t i = 0; i < words.size(); ++i) text += (i == 0 ? "" : " ") + words[i];
   return text + "]";
+}
+
+/// "80" or "80-82".
+std::optional<std::pair<int, int>> port_range(const std::string& text) {
+  const auto port = [](const std::string& number) -> int {
+    if (number.empty() || number.size() > 9 || number.find_first_not_of("0123456789") != std::string::npos) return -1;
+    const int value = std::stoi(number);
+    return value <= 65535 ? value : -1;
+  };
+  const std::size_t dash = text.find('-');
+  const int first = port(text.substr(0, dash)), last = dash == std::string::npos ? first : port(text.substr(dash + 1));
+  return first < 0 || last < first ? std::nullopt : std::optional(std::pair(first, last));
 }
 
 void set_pair(std::vector<KeyValue>& pairs, const std::string& key, const std::string& value) {
@@ -133,29 +135,40 @@ struct Apply {
     return {};
   }
 
-  /// "80", "80/udp", "80-82/tcp"
+  /// Adds "80", "80/udp", "80-82/tcp"; what is before the last ':', an address and ports of a host, is only looked at.
   Result<> add_port(const std::string& whole) const {
-    // Docker takes "8080:80" and "127.0.0.1:8080:80" and exposes the last part.
-    const std::string text = whole.substr(whole.rfind(':') + 1);
+    const std::size_t colon = whole.rfind(':');
+    const std::string text = whole.substr(colon + 1), host = colon == std::string::npos ? "" : whole.substr(0, colon);
     const std::size_t slash = text.find('/');
-    const std::string protocol = slash == std::string::npos ? "tcp" : lower(text.substr(slash + 1));
-    const std::string range = text.substr(0, slash);
-    const std::size_t dash = range.find('-');
-    const auto port = [](const std::string& number) -> int {
-      if (number.empty() || number.size() > 5 || number.find_first_not_of("0123456789") != std::string::npos) return -1;
-      const int value = std::stoi(number);
-      return value <= 65535 ? value : -1;
-    };
-    const int first = port(range.substr(0, dash));
-    const int last = dash == std::string::npos ? first : port(range.substr(dash + 1));
-    if (first < 0 || last < first) return invalid("invalid containerPort: " + text);
-    if (protocol != "tcp" && protocol != "udp" && protocol != "sctp") return invalid("invalid proto: " + protocol);
-    for (int number = first; number <= last; ++number) {
-      const std::string entry = std::to_string(number) + "/" + protocol;
-      auto& ports = meta.config.exposed_ports;
-      const auto at = std::lower_bound(ports.begin(), ports.end(), entry);
-      if (at == ports.end() || *at != entry) ports.insert(at, entry);
+    const std::string range = text.substr(0, slash), name = slash == std::string::npos ? "" : lower(text.substr(slash + 1));
+    if (range.empty()) return invalid("invalid port: \"" + whole + "\": no port specified");
+    if (!name.empty() && name != "tcp" && name != "udp" && name != "sctp") return invalid("invalid port: \"" + whole + "\": invalid proto: " + text.substr(slash + 1));
+    const auto ports = port_range(range);
+    TRY(check_host(host, range, ports));
+    for (int number = ports->first; number <= ports->second; ++number) {
+      const std::string entry = std::to_string(number) + "/" + (name.empty() ? "tcp" : name);
+      auto& exposed = meta.config.exposed_ports;
+      const auto at = std::lower_bound(exposed.begin(), exposed.end(), entry);
+      if (at == exposed.end() || *at != entry) exposed.insert(at, entry);
     }
+    return {};
+  }
+
+  /// "address:ports", either of which may be missing.
+  static Result<> check_host(const std::string& host, const std::string& range, const std::optional<std::pair<int, int>>& ports) {
+    const std::size_t colon = host.rfind(':');
+    std::string address = colon == std::string::npos ? "" : host.substr(0, colon);
+    const std::string host_range = host.substr(colon == std::string::npos ? 0 : colon + 1);
+    if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+    unsigned char bytes[16];
+    if (!address.empty() && ::inet_pton(AF_INET, address.c_str(), bytes) != 1 && ::inet_pton(AF_INET6, address.c_str(), bytes) != 1)
+      return invalid("invalid IP address: " + address);
+    if (!ports) return invalid("invalid containerPort: " + range);
+    const auto outside = port_range(host_range);
+    if (host_range.empty()) return {};
+    if (!outside) return invalid("invalid hostPort: " + host_range);
+    if (ports->second != ports->first && outside->second - outside->first != ports->second - ports->first)
+      return invalid("invalid ranges specified for container and host Ports: " + range + " and " + host_range);
     return {};
   }
 
@@ -164,7 +177,8 @@ struct Apply {
     meta.config.exposed_ports.clear();
     for (const auto& word : expose.ports) {
       ASSIGN_OR_RETURN(const auto ports, expand_words(word, meta.lookup(), {.escape = meta.escape}));
-      for (const auto& port : ports) TRY(add_port(port));
+      for (const auto& port : ports)
+        if (!port.empty()) TRY(add_port(port));
     }
     const auto named = meta.config.exposed_ports;
     for (const auto& port : before) TRY(add_port(port));

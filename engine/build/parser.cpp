@@ -150,11 +150,12 @@ Result<> read_heredocs(const Dockerfile& file, Instruction& instruction, std::si
 
 /// Joins the lines of one instruction; `next` is the first line, then the one after it.
 std::string join_lines(const Dockerfile& file, std::size_t& next) {
+  const std::size_t end = file.lines.size() - (file.lines.back().empty() ? 1 : 0);  // nothing follows the last line's end
   std::string joined;
   std::string_view line = trim_left(without_cr(file.lines[next++]));
   bool more = take_continuation(line, file.escape);
   joined = line;
-  while (more && next < file.lines.size()) {
+  while (more && next < end) {
     line = without_cr(file.lines[next++]);
     if (is_comment(line) || trim(line).empty()) continue;  // comments and empty lines inside vanish
     more = take_continuation(line, file.escape);
@@ -191,7 +192,8 @@ Result<Instruction> parse_instruction(std::string_view line, char escape) {
   Instruction instruction;
   line = trim(line);
   const std::size_t blank = line.find_first_of(" \t\v\f\r\n");
-  instruction.keyword = upper(line.substr(0, blank));
+  instruction.typed = line.substr(0, blank);
+  instruction.keyword = upper(instruction.typed);
   const std::string_view arguments = blank == std::string_view::npos ? std::string_view() : trim(line.substr(blank));
   auto [flags, rest] = take_flags(arguments);
   instruction.flags = std::move(flags);
@@ -202,6 +204,7 @@ Result<Instruction> parse_instruction(std::string_view line, char escape) {
 
 Result<Dockerfile> parse_dockerfile(const std::string& name, std::string_view text, Span& where) {
   if (text.size() > file_bytes_max) return invalid("the Dockerfile is larger than 16 MiB");
+  if (text.empty()) return invalid("the Dockerfile cannot be empty");
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   Dockerfile file;
   file.name = name;

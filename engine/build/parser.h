@@ -27,6 +27,7 @@ struct Heredoc {
 
 struct Instruction {
   std::string keyword;                ///< upper case
+  std::string typed;                  ///< as it was written
   std::vector<std::string> flags;     ///< "--from=x"
   std::string rest;                   ///< after the flags, continuations joined
   std::string original;               ///< keyword, flags and rest

@@ -178,28 +178,51 @@ Result<> RunMounts::make_cache(const RunMount& mount, const ReadyTree& tree, con
   return put(made, path);
 }
 
-Result<> RunMounts::add_cache(const RunMount& mount, ReadyTree tree) {
+namespace {
+/// What makes two cache mounts one cache: the id and, when it begins as a copy of something, what it is a copy of.
+std::string cache_name(const RunMount& mount, const ReadyTree& tree) {
   Hasher name;
   name.field(mount.id);
-  const fs::path base_path = paths::build_cache() / "mounts" / name.hex().substr(7, 32);
+  if (!mount.from.empty()) name.field(tree.ignore == nullptr ? tree.layers.top() : "context " + mount.from).field(clean_path("/" + mount.source));
+  return name.hex().substr(7, 32);
+}
+}  // namespace
+
+Result<> RunMounts::take_caches(const std::vector<RunMount>& mounts, const std::vector<ReadyTree>& trees) {
+  std::map<std::string, const RunMount*> wanted;  // the first mount of a cache says how it is shared
+  for (std::size_t i = 0; i < mounts.size(); ++i)
+    if (mounts[i].type == RunMountType::cache) wanted.emplace(cache_name(mounts[i], trees[i]), &mounts[i]);
+  for (const auto& [name, mount] : wanted) {
+    ASSIGN_OR_RETURN(caches_[name], take_cache(name, *mount));
+  }
+  return {};
+}
+
+/// The locked folder of a cache; it may not be there yet.
+Result<fs::path> RunMounts::take_cache(const std::string& name, const RunMount& mount) {
+  const fs::path base_path = paths::build_cache() / "mounts" / name;
   TRY(base::sys::make_directories(base_path.parent_path(), 0700));
   for (int number = 0;; ++number) {
     const fs::path folder = base_path.string() + (number == 0 ? "" : "-" + std::to_string(number));
     ASSIGN_OR_RETURN(UniqueFd lock, base::sys::open(folder.string() + ".lock", O_RDWR | O_CREAT, 0600));
     const int mode = mount.sharing == CacheSharing::shared ? LOCK_SH : mount.sharing == CacheSharing::locked ? LOCK_EX : LOCK_EX | LOCK_NB;
-    if (::flock(lock.number(), mode) != 0) {
-      if (errno == EWOULDBLOCK && number < 1000) continue;  // private: a folder of its own
-      return base::errno_error(errno, "locking cache " + mount.id);
+    if (::flock(lock.number(), mode) == 0) {
+      kept_.push_back(std::move(lock));
+      return folder;
     }
-    const bool fresh = !fs::exists(folder);
-    if (fresh) TRY(make_cache(mount, tree, folder));
-    ASSIGN_OR_RETURN(UniqueFd fd, base::sys::open(folder, O_PATH | O_NOFOLLOW));
-    struct stat info {};
-    TRY(base::sys::wrap("stat", ::fstat(fd.number(), &info)));
-    kept_.push_back(std::move(lock));
-    bind(std::move(fd), mount.target, mount.read_only.value_or(false), S_ISDIR(info.st_mode));
-    return {};
+    if (errno == EWOULDBLOCK && number < 1000) continue;  // private: a folder of its own
+    return base::errno_error(errno, "locking cache " + mount.id);
   }
+}
+
+Result<> RunMounts::add_cache(const RunMount& mount, ReadyTree tree) {
+  const fs::path& folder = caches_.at(cache_name(mount, tree));
+  if (!fs::exists(folder)) TRY(make_cache(mount, tree, folder));
+  ASSIGN_OR_RETURN(UniqueFd fd, base::sys::open(folder, O_PATH | O_NOFOLLOW));
+  struct stat info {};
+  TRY(base::sys::wrap("stat", ::fstat(fd.number(), &info)));
+  bind(std::move(fd), mount.target, mount.read_only.value_or(false), S_ISDIR(info.st_mode));
+  return {};
 }
 
 Result<> RunMounts::add_tmpfs(const RunMount& mount) {

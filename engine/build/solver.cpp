@@ -27,7 +27,7 @@ Result<images::Image> Solver::base_image(store::Store& store, const std::string&
   all.unlock();
   const std::lock_guard lock(known.mutex);
   if (known.image) return *known.image;
-  ASSIGN_OR_RETURN(const auto name, images::parse_reference(reference));
+  ASSIGN_OR_RETURN(const auto name, parse_base(reference));
   const Vertex vertex = bench_.progress.begin("[internal] load metadata for " + name.full());
   const auto find = [&]() -> Result<images::Image> {
     images::ImageStore images(store);
@@ -35,10 +35,7 @@ Result<images::Image> Solver::base_image(store::Store& store, const std::string&
     if (!bench_.request.pull || by_id) {
       auto here = images.resolve(reference);
       const std::string wanted = platform.empty() ? bench_.platform : platform;
-      // An image without variant fits a wanted variant ("linux/arm64" for "linux/arm64/v8").
-      if (here && (here->config.platform() == wanted || wanted.starts_with(here->config.platform() + "/") ||
-                   here->config.platform().starts_with(wanted + "/")))
-        return here;
+      if (here && fits_platform(here->config.platform(), wanted)) return here;
       if (!here && (here.error().kind != base::ErrorKind::not_found || by_id)) return here;
       if (by_id) return base::make_error(base::ErrorKind::unsupported, "the layout's image is for " + here->config.platform() + ", wanted is " + wanted);
     }

@@ -77,7 +77,7 @@ Result<> StageBuilder::begin() {
     ++step_count_;
     TRY(begin_from_context(*context->second));
   } else if (stage_.base == "scratch") {
-    state_.meta = scratch_meta(stage_.platform.empty() ? bench_.platform : stage_.platform);
+    state_.meta = scratch_meta(bench_.platform);  // nothing is for all platforms: --platform does not count
   } else {
     ++step_count_;
     const bool named = context_image != bench_.context_images.end();

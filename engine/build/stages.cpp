@@ -1,7 +1,6 @@
 #include "engine/build/stages.h"
 
 #include "engine/build/words.h"
-#include "engine/images/reference.h"
 
 namespace engine::build {
 namespace {
@@ -138,15 +137,28 @@ Result<> resolve_base(StagePlan& plan, Stage& stage, const StageOptions& options
   return {};
 }
 
-/// Depth-first: marks what the target needs and refuses cycles.
-Result<> mark(StagePlan& plan, std::size_t index, std::vector<int>& state) {
-  if (state[index] == 2) return {};
-  if (state[index] == 1) return invalid("circular dependency detected on stage: " + shown_always(plan.stages[index]));
+/// Depth-first from `index`: whether a stage needs itself.
+bool has_cycle(const StagePlan& plan, std::size_t index, std::vector<int>& state) {
+  if (state[index] != 0) return state[index] == 1;
   state[index] = 1;
-  for (const std::size_t other : plan.stages[index].needs) TRY(mark(plan, other, state));
+  const auto& needs = plan.stages[index].needs;
+  const bool found = std::any_of(needs.begin(), needs.end(), [&](std::size_t other) { return has_cycle(plan, other, state); });
   state[index] = 2;
-  plan.needed[index] = true;
+  return found;
+}
+
+/// Of all stages, those the target does not need too.
+Result<> refuse_cycles(const StagePlan& plan) {
+  std::vector<int> state(plan.stages.size(), 0);
+  for (const auto& stage : plan.stages)
+    if (has_cycle(plan, stage.index, state)) return invalid("circular dependency detected on stage: " + shown_always(stage));
   return {};
+}
+
+void mark(StagePlan& plan, std::size_t index) {
+  if (plan.needed[index]) return;
+  plan.needed[index] = true;
+  for (const std::size_t other : plan.stages[index].needs) mark(plan, other);
 }
 
 Result<> choose_target(StagePlan& plan, const std::string& target) {
@@ -207,6 +219,7 @@ Result<std::string> normal_platform(const std::string& text, const std::string& 
     parts[1] = known->second.first;
     if (parts.size() == 2 && !known->second.second.empty()) parts.push_back(known->second.second);
   }
+  if (parts[1] == "arm" && parts.size() == 2) parts.emplace_back("v7");
   std::string result = parts[0] + "/" + parts[1];
   if (parts.size() == 3 && !(parts[1] == "amd64" && parts[2] == "v1")) result += "/" + parts[2];
   return result;
@@ -220,14 +233,28 @@ std::string context_name(const std::string& name) {
   return familiar;
 }
 
+bool fits_platform(const std::string& have, const std::string& wanted) {
+  return have == wanted || wanted.starts_with(have + "/") || have.starts_with(wanted + "/");
+}
+
+std::string os_and_architecture(const std::string& platform) {
+  const auto first = platform.find('/');
+  return platform.substr(0, first == std::string::npos ? first : platform.find('/', first + 1));
+}
+
+Result<images::Reference> parse_base(const std::string& name) {
+  return images::parse_reference(name).with("failed to parse stage name \"" + name + "\"");
+}
+
 bool is_proxy_argument(const std::string& name) {
   static const std::set<std::string> names = {"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"};
   return names.contains(name) || (names.contains(upper(name)) && name == lower(name));
 }
 
-Result<StagePlan> plan_stages(const Dockerfile& file, const StageOptions& options, Span& where) {
-  StagePlan plan;
-  std::vector<Command> globals;
+namespace {
+
+/// Instructions with their meaning: those before the first FROM to `globals`, the others to their stages.
+Result<> read_stages(const Dockerfile& file, StagePlan& plan, std::vector<Command>& globals, Span& where) {
   for (const auto& instruction : file.instructions) {
     where = instruction.span;
     auto command = understand(instruction, file.escape);
@@ -254,6 +281,12 @@ Result<StagePlan> plan_stages(const Dockerfile& file, const StageOptions& option
   }
   where = {};
   if (plan.stages.empty()) return invalid("no build stage in current context: the Dockerfile has no FROM");
+  return {};
+}
+
+Result<> plan_into(const Dockerfile& file, const StageOptions& options, Span& where, StagePlan& plan) {
+  std::vector<Command> globals;
+  TRY(read_stages(file, plan, globals, where));
   TRY(resolve_globals(plan, globals, options, where, file.escape));
   for (auto& stage : plan.stages) {
     where = stage.span;
@@ -264,15 +297,25 @@ Result<StagePlan> plan_stages(const Dockerfile& file, const StageOptions& option
   for (auto& stage : plan.stages) stage.shown = alone ? "" : shown_always(stage);
   where = {};
   TRY(choose_target(plan, options.target));
+  TRY(refuse_cycles(plan));
   plan.needed.assign(plan.stages.size(), false);
-  std::vector<int> state(plan.stages.size(), 0);
-  TRY(mark(plan, plan.target, state));
+  mark(plan, plan.target);
   for (const auto& stage : plan.stages) {
     if (!plan.needed[stage.index] || stage.late_need.empty()) continue;
     where = stage.late_span;
     return invalid(stage.late_need);
   }
-  return plan;
+  return {};
+}
+
+}  // namespace
+
+Result<StagePlan> plan_stages(const Dockerfile& file, const StageOptions& options, Span& where, StagePlan* partial) {
+  StagePlan plan;
+  auto planned = plan_into(file, options, where, plan);
+  if (planned) return plan;
+  if (partial != nullptr) *partial = std::move(plan);
+  return std::move(planned).error();
 }
 
 }  // namespace engine::build

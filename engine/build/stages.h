@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/build/instruction.h"
+#include "engine/images/reference.h"
 
 namespace engine::build {
 
@@ -39,8 +40,9 @@ struct StageOptions {
   std::set<std::string> contexts;                    ///< names (context_name) of additional contexts: they replace stages and images
 };
 
-/// Errors: invalid (`where` names the lines): a bad instruction, no FROM, a cycle, an unknown target …
-Result<StagePlan> plan_stages(const Dockerfile& file, const StageOptions& options, Span& where);
+/// Errors: invalid (`where` names the lines): a bad instruction, no FROM, a cycle, an unknown target … Then `*partial` (may be null)
+/// has what was read until there.
+Result<StagePlan> plan_stages(const Dockerfile& file, const StageOptions& options, Span& where, StagePlan* partial = nullptr);
 
 /// The stage that `name` (or its number) means; nothing when it must be an image.
 std::optional<std::size_t> find_stage(const StagePlan& plan, const std::string& name);
@@ -54,6 +56,14 @@ std::map<std::string, std::string> platform_arguments(const std::string& target,
 /// "linux/x86_64" → "linux/amd64", "arm64" → "linux/arm64", "linux" → this machine's: as containerd reads platforms.
 /// Error invalid: more than three parts, or characters no platform has.
 Result<std::string> normal_platform(const std::string& text, const std::string& host);
+
+/// Whether an image for `have` serves one who wants `wanted`: one without variant fits a wanted variant, and the other way round.
+bool fits_platform(const std::string& have, const std::string& wanted);
+/// "linux/arm/v7" → "linux/arm"
+std::string os_and_architecture(const std::string& platform);
+
+/// The image a FROM names. Error invalid, in BuildKit's words.
+Result<images::Reference> parse_base(const std::string& name);
 
 /// HTTP_PROXY and so on: usable without ARG, in neither history nor cache keys.
 bool is_proxy_argument(const std::string& name);

@@ -34,6 +34,23 @@ std::string summary(const std::string& text) {
   return end == std::string_view::npos ? line : line + "...";
 }
 
+/// Who runs a step. As BuildKit: "uid:gid", where "root" is a number too, needs no accounts; anything else needs /etc/passwd.
+/// Source: moby/buildkit executor/oci/user.go GetUser, ParseUIDGID.
+Result<containers::Identity> identify_step(const std::string& user, const containers::Accounts& accounts) {
+  const auto colon = user.find(':');
+  const auto as_number = [](const std::string& text) {
+    if (text == "root") return std::string("0");
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos ? text : std::string();
+  };
+  if (colon != std::string::npos) {
+    const auto uid = as_number(user.substr(0, colon)), gid = as_number(user.substr(colon + 1));
+    if (!uid.empty() && !gid.empty()) return containers::identify(uid + ":" + gid, {}, accounts);
+  }
+  if (!user.empty() && !accounts.has_passwd)
+    return invalid("unable to find user " + user.substr(0, colon) + ": the stage has no /etc/passwd; use UID:GID");
+  return containers::identify(user, {}, accounts);
+}
+
 }  // namespace
 
 /// Mount options with their variables replaced.
@@ -120,10 +137,10 @@ Result<> StageBuilder::execute(const instr::Run& run, const std::vector<RunMount
   RunStep step;
   TRY(layer.as_mount(state_.layers));
   ASSIGN_OR_RETURN(const auto accounts, containers::read_accounts(layer.root()));
-  ASSIGN_OR_RETURN(step.who, containers::identify(state_.meta.config.user, {}, accounts).with(failed));
+  ASSIGN_OR_RETURN(step.who, identify_step(state_.meta.config.user, accounts).with(failed));
   step.args = words;
   step.env = run_environment(step.who.home);
-  step.cwd = clean_path("/" + state_.meta.config.working_dir);
+  step.cwd = "/" + state_.meta.config.working_dir;  // with its "..": the runtime makes what is missing on the way, and links count
   step.root = layer.root();
   step.network = !run.network.empty() && run.network != "default" ? run.network : bench_.request.network;
   step.insecure = run.security == "insecure" || bench_.request.privileged;
@@ -149,13 +166,13 @@ Result<> StageBuilder::execute(const instr::Run& run, const std::vector<RunMount
   RunMounts ready(bench_, step);
   TRY(ready.add_names());
   if (script) TRY(ready.add_script("/dev/pipes/" + run.heredocs.front().name, *script));
-  for (const auto& mount : mounts) {
-    ReadyTree tree;
-    if (mount.type == RunMountType::bind || (mount.type == RunMountType::cache && !mount.from.empty())) {
-      ASSIGN_OR_RETURN(tree, ready_tree(mount.from));
+  std::vector<ReadyTree> trees(mounts.size());
+  for (std::size_t i = 0; i < mounts.size(); ++i)
+    if (mounts[i].type == RunMountType::bind || (mounts[i].type == RunMountType::cache && !mounts[i].from.empty())) {
+      ASSIGN_OR_RETURN(trees[i], ready_tree(mounts[i].from));
     }
-    TRY(ready.add(mount, std::move(tree)));
-  }
+  TRY(ready.take_caches(mounts, trees));
+  for (std::size_t i = 0; i < mounts.size(); ++i) TRY(ready.add(mounts[i], std::move(trees[i])));
   MountPoints points(layer.root());
   // Docker's own mounts and ours; what lies below another mount is made inside that one by the runtime.
   for (const auto& [path, folder] : ready.targets()) {
@@ -194,7 +211,7 @@ Result<> StageBuilder::run(const instr::Run& run, const Command& command) {
     return base::make_error(base::ErrorKind::permission, "granting entitlement network.host is not allowed by build entitlements");
 
   Hasher key;
-  key.field("run-4").field(state_.meta.config.os).field(state_.meta.config.architecture).field(state_.meta.config.variant).field(state_.layers.key()).field(state_.meta.config.user).field(state_.meta.config.working_dir);
+  key.field("run-5").field(state_.meta.config.os).field(state_.meta.config.architecture).field(state_.meta.config.variant).field(state_.layers.key()).field(state_.meta.config.user).field(state_.meta.config.working_dir);
   for (const auto& word : words) key.field(word);
   key.field(script.value_or(""));
   key.number(static_cast<std::int64_t>(state_.meta.env.size()));

@@ -298,15 +298,27 @@ class Lexer {
 
 }  // namespace
 
+std::string go_quoted(std::string_view text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') result += '\\';
+    if (c == '\n') result += "\\n";
+    else if (c == '\t') result += "\\t";
+    else if (c == '\r') result += "\\r";
+    else result += c;
+  }
+  return result + "\"";
+}
+
 Result<std::string> expand_word(std::string_view text, const Lookup& lookup, const ExpandOptions& options) {
   Lexer lexer(text, lookup, options);
-  return lexer.run(0, options.keep_escapes, nullptr).with("failed to process \"" + std::string(text) + "\"");
+  return lexer.run(0, options.keep_escapes, nullptr).with("failed to process " + go_quoted(text));
 }
 
 Result<std::vector<std::string>> expand_words(std::string_view text, const Lookup& lookup, const ExpandOptions& options) {
   Lexer lexer(text, lookup, options);
   Splitter splitter;
-  TRY(lexer.run(0, options.keep_escapes, &splitter).with("failed to process \"" + std::string(text) + "\""));
+  TRY(lexer.run(0, options.keep_escapes, &splitter).with("failed to process " + go_quoted(text)));
   return splitter.take();
 }
 

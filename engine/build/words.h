@@ -39,6 +39,8 @@ std::vector<std::string> split_blank(std::string_view text);
 std::string_view trim(std::string_view text);
 /// Removes blanks at the start.
 std::string_view trim_left(std::string_view text);
+/// Go's %q.
+std::string go_quoted(std::string_view text);
 std::string lower(std::string_view text);
 std::string upper(std::string_view text);
 /// The words Go's strconv.ParseBool takes.

@@ -71,15 +71,16 @@ base::Result<std::uint32_t> find_group(std::string_view wanted, const std::strin
   return invalid("unable to find group " + std::string(wanted) + ": no matching entries in group file");
 }
 
-base::Result<std::string> read_in_root(base::Fd root, const std::string& path) {
+/// Nothing when there is no such file.
+base::Result<std::optional<std::string>> read_in_root(base::Fd root, const std::string& path) {
   auto file = base::sys::openat2(root, path, O_RDONLY | O_NONBLOCK, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-  if (!file && file.error().kind == base::ErrorKind::not_found) return std::string{};
+  if (!file && file.error().kind == base::ErrorKind::not_found) return std::optional<std::string>();
   if (!file) return std::move(file).error();
   std::string text;
   std::vector<char> buffer(64 * 1024);
   while (true) {
     ASSIGN_OR_RETURN(const auto count, base::sys::read(file->borrow(), buffer));
-    if (count == 0) return text;
+    if (count == 0) return std::optional(std::move(text));
     text.append(buffer.data(), count);
     if (text.size() > accounts_limit_bytes) return invalid("/" + path + " of the image is too large");
   }
@@ -89,8 +90,11 @@ base::Result<std::string> read_in_root(base::Fd root, const std::string& path) {
 
 base::Result<Accounts> read_accounts(base::Fd root) {
   Accounts accounts;
-  ASSIGN_OR_RETURN(accounts.passwd, read_in_root(root, "etc/passwd"));
-  ASSIGN_OR_RETURN(accounts.group, read_in_root(root, "etc/group"));
+  ASSIGN_OR_RETURN(const auto passwd, read_in_root(root, "etc/passwd"));
+  ASSIGN_OR_RETURN(const auto group, read_in_root(root, "etc/group"));
+  accounts.passwd = passwd.value_or("");
+  accounts.group = group.value_or("");
+  accounts.has_passwd = passwd.has_value();
   return accounts;
 }
 

@@ -19,6 +19,7 @@ struct Identity {
 
 struct Accounts {
   std::string passwd, group;  ///< texts of the files; "" when missing
+  bool has_passwd = false;
 };
 
 /// Reads /etc/passwd and /etc/group below `root`; links are followed inside it. Missing files are empty.

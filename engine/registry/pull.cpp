@@ -39,16 +39,36 @@ class Pull {
       : store_(store), images_(store), reference_(reference), options_(options) {}
 
   Result<Pulled> run() {
+    ASSIGN_OR_RETURN(const auto lease, ImageStore::lease());
+    return asking<Pulled>([&](Client& client) { return from(client); });
+  }
+  Result<images::ImageConfig> config() {
+    return asking<images::ImageConfig>([&](Client& client) -> Result<images::ImageConfig> {
+      ASSIGN_OR_RETURN(const auto found, find(client));
+      return images::parse_config(found.config_bytes);
+    });
+  }
+
+ private:
+  /// What a name stands for on one platform.
+  struct Found {
+    Fetched top, image;  ///< under the name; the image's manifest, which may be the same
+    Manifest manifest;
+    std::string config_bytes;
+  };
+
+  /// The first answer of the mirrors and the registry itself.
+  template <class Answer, class Ask>
+  Result<Answer> asking(const Ask& ask) {
     ASSIGN_OR_RETURN(const auto settings, Settings::load());
     ASSIGN_OR_RETURN(const auto endpoints, settings.endpoints(reference_));
-    ASSIGN_OR_RETURN(const auto lease, ImageStore::lease());
     std::optional<base::Error> last;
     for (const auto& endpoint : endpoints) {
       if (endpoint.digest_only && reference_.digest.empty()) continue;
       Client client(endpoint, settings.tls(endpoint), "pull");
-      auto pulled = from(client);
-      if (pulled) return pulled;
-      last = std::move(pulled).error();
+      auto answer = ask(client);
+      if (answer) return answer;
+      last = std::move(answer).error();
       // A mirror that fails in any way is passed by; only a full disk ends it.
       if (!endpoint.mirror || last->kind == ErrorKind::exhausted) break;
     }
@@ -56,21 +76,27 @@ class Pull {
     return explained(*std::move(last), reference_);
   }
 
- private:
+  Result<Found> find(Client& client) {
+    Found found;
+    ASSIGN_OR_RETURN(found.top, client.manifest(wanted(reference_)));
+    ASSIGN_OR_RETURN(found.manifest, parse_manifest(found.top.bytes, found.top.media_type));
+    found.image = found.top;
+    for (int depth = 0; found.manifest.is_index; ++depth) {
+      if (depth == index_depth_max) return base::make_error(ErrorKind::invalid, "indexes nested too deep");
+      ASSIGN_OR_RETURN(const auto child, choose_platform(found.manifest, options_.platform, reference_.familiar()));
+      ASSIGN_OR_RETURN(found.image, client.manifest(child.digest));
+      TRY(check_size("manifest " + child.digest, found.image.bytes.size(), child.size));
+      ASSIGN_OR_RETURN(found.manifest, parse_manifest(found.image.bytes, found.image.media_type));
+    }
+    ASSIGN_OR_RETURN(found.config_bytes, config_of(client, found.manifest));
+    return found;
+  }
+
   Result<Pulled> from(Client& client) {
     ASSIGN_OR_RETURN(auto current, up_to_date(client));
     if (current) return *std::move(current);
-    ASSIGN_OR_RETURN(const auto top, client.manifest(wanted(reference_)));
-    ASSIGN_OR_RETURN(auto manifest, parse_manifest(top.bytes, top.media_type));
-    Fetched image = top;
-    for (int depth = 0; manifest.is_index; ++depth) {
-      if (depth == index_depth_max) return base::make_error(ErrorKind::invalid, "indexes nested too deep");
-      ASSIGN_OR_RETURN(const auto child, choose_platform(manifest, options_.platform, reference_.familiar()));
-      ASSIGN_OR_RETURN(image, client.manifest(child.digest));
-      TRY(check_size("manifest " + child.digest, image.bytes.size(), child.size));
-      ASSIGN_OR_RETURN(manifest, parse_manifest(image.bytes, image.media_type));
-    }
-    ASSIGN_OR_RETURN(const auto config_bytes, config_of(client, manifest));
+    ASSIGN_OR_RETURN(const auto found, find(client));
+    const auto& [top, image, manifest, config_bytes] = found;
     ASSIGN_OR_RETURN(const auto config, images::parse_config(config_bytes));
     TRY(check_platform(config));
     if (config.diff_ids.size() != manifest.layers.size())
@@ -129,7 +155,7 @@ class Pull {
 
   /// An image without an index says its platform in its config only. Like Docker, a foreign one is taken only when asked for.
   Result<> check_platform(const images::ImageConfig& config) const {
-    if (options_.platform.empty() || config.architecture.empty()) return {};
+    if (options_.any_platform || options_.platform.empty() || config.architecture.empty()) return {};
     if (same_platform(config.platform(), options_.platform) || options_.platform.starts_with(config.os + "/" + config.architecture)) return {};
     return base::make_error(ErrorKind::unsupported, "no image of " + reference_.familiar() + " for platform " + options_.platform + "; there is " + config.platform());
   }
@@ -145,6 +171,13 @@ class Pull {
 Result<Pulled> pull(store::Store& store, const std::string& name, const PullOptions& options) {
   ASSIGN_OR_RETURN(const auto reference, images::parse_reference(name));
   return Pull(store, reference, options).run();
+}
+
+Result<images::ImageConfig> remote_config(const std::string& name, const std::string& platform) {
+  ASSIGN_OR_RETURN(const auto reference, images::parse_reference(name));
+  ASSIGN_OR_RETURN(store::Store store, store::Store::open());
+  const PullOptions options{.platform = platform, .any_platform = true, .progress = {}};
+  return Pull(store, reference, options).config();
 }
 
 Result<std::string> remote_digest(const std::string& name) {

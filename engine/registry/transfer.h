@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "engine/images/config.h"
 #include "engine/registry/progress.h"
 #include "engine/store/store.h"
 
@@ -12,6 +13,7 @@ using base::Result;
 
 struct PullOptions {
   std::string platform;        ///< "linux/arm64/v8"; "" = this machine's
+  bool any_platform = false;   ///< an image that is not in an index is taken whatever it is for
   ProgressSink progress;       ///< may be empty
 };
 
@@ -30,6 +32,9 @@ struct Pulled {
 ///         exhausted (no space left on the disk; over a size limit)
 /// Threads: makes several; single calls may run at once with separate Stores.
 Result<Pulled> pull(store::Store& store, const std::string& reference, const PullOptions& options);
+
+/// The config of the image a pull would get, wherever it is for; no layer is fetched. Same errors.
+Result<images::ImageConfig> remote_config(const std::string& reference, const std::string& platform);
 
 /// Digest the registry serves for a name now (HEAD, else GET). Same errors.
 Result<std::string> remote_digest(const std::string& reference);

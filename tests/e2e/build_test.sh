@@ -53,10 +53,10 @@ equals "$(in_app id -u)" 1000
 equals "$(in_app sh -c 'echo $A $B; pwd' | tr '\n' ' ')" "1 two words /srv/app "
 contains "$(compose ps)" "(healthy)"
 
-it "makes of a working directory what is left when it is cleaned"
+it "enters a working directory as it is written, and makes what is on the way"
 mkdir -p cleaned; printf 'FROM tiny\nWORKDIR /a//b/../c\nRUN cat /image-marker && pwd >/where && echo /a/* >/what\n' >cleaned/Dockerfile
 printf 'services: {c: {build: cleaned}}\n' >cleaned.yaml
-equals "$(compose -f cleaned.yaml run --rm -T --quiet-build --build c sh -c 'cat /where /what; pwd; echo /a/*' | tr '\n' ' ')" "/a/c /a/c /a/c /a/c "
+equals "$(compose -f cleaned.yaml run --rm -T --quiet-build --build c sh -c 'cat /where /what; pwd; echo /a/*' | tr '\n' ' ')" "/a/c /a/b /a/c /a/c /a/b /a/c "
 
 it "does not build or recreate when nothing changed"
 id=$(compose ps -q)

@@ -407,7 +407,7 @@ TEST_CASE("a check builds nothing, and warnings follow a build", "[build]") {
   BuildRequest request;
   request.check = true;
   CHECK_FALSE(world.build("FROM scratch\nMAINTAINER me\nRUN false\n", request));
-  CHECK(world.output.find("WARNING: MaintainerDeprecated\n") != std::string::npos);
+  CHECK(world.output.find("WARNING: MaintainerDeprecated - https://docs.docker.com/go/dockerfile/rule/maintainer-deprecated/\n") != std::string::npos);
   CHECK(world.output.find("   2 | >>> MAINTAINER me\n") != std::string::npos);
   CHECK(world.build("FROM scratch\nRUN [\"false\"]\n", request));
   CHECK(world.output.find("Check complete, no warnings found.") != std::string::npos);

@@ -85,7 +85,23 @@ TEST_CASE("CMD is marked as escaped and nothing at all is an empty script", "[bu
 }
 
 TEST_CASE("EXPOSE takes a published port for its last part", "[build]") {
-  CHECK(apply("EXPOSE 127.0.0.1:8080:80 9:10/udp\n").config.exposed_ports == std::vector<std::string>{"10/udp", "80/tcp"});
+  CHECK(apply("EXPOSE 127.0.0.1:8080:80 9:10/udp [::1]:1:11 1.2.3.4::12 13/ \"\"\n").config.exposed_ports ==
+        std::vector<std::string>{"10/udp", "11/tcp", "12/tcp", "13/tcp", "80/tcp"});
+  const auto refused = [](const std::string& line) {
+    StageMeta meta = scratch_meta("linux/amd64");
+    const auto command = understand(*parse_instruction("EXPOSE " + line, '\\'), '\\');
+    REQUIRE(command);
+    const auto applied = apply_meta(meta, *command, {});
+    return applied ? "" : applied.error().message;
+  };
+  CHECK(refused("80/tcp/x") == "invalid port: \"80/tcp/x\": invalid proto: tcp/x");
+  CHECK(refused("/tcp") == "invalid port: \"/tcp\": no port specified");
+  CHECK(refused("1:") == "invalid port: \"1:\": no port specified");
+  CHECK(refused("x:80") == "invalid hostPort: x");
+  CHECK(refused("300.1.1.1:80:80") == "invalid IP address: 300.1.1.1");
+  CHECK(refused("1-3:4-5") == "invalid ranges specified for container and host Ports: 4-5 and 1-3");
+  CHECK(refused("1-3:80").empty());
+  CHECK(refused("70000") == "invalid containerPort: 70000");
 }
 
 TEST_CASE("ENTRYPOINT drops an inherited CMD but not one of the same stage", "[build]") {

@@ -47,7 +47,9 @@ TEST_CASE("ARGs before the first FROM shape the bases", "[build]") {
 
 TEST_CASE("stages that need each other, or themselves, are refused", "[build]") {
   CHECK(needed(plan("FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nCOPY --from=a / /\n")) ==
-        "circular dependency detected on stage: b");
+        "circular dependency detected on stage: a");
+  CHECK(needed(plan("FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nCOPY --from=a / /\nFROM scratch\n")) ==
+        "circular dependency detected on stage: a");  // what the target does not need too
   CHECK(needed(plan("FROM scratch\nCOPY --from=0 / /\n")) == "circular dependency detected on stage: stage-0");
 }
 
@@ -96,6 +98,8 @@ TEST_CASE("platforms are read as containerd reads them", "[build]") {
   CHECK(normal("linux/x86_64") == "linux/amd64");
   CHECK(normal("Linux/ARM64/v8") == "linux/arm64/v8");
   CHECK(normal("aarch64") == "linux/arm64");
+  CHECK(normal("linux/arm") == "linux/arm/v7");
+  CHECK(normal("linux/arm/v6") == "linux/arm/v6");
   CHECK(normal("linux") == "linux/amd64");
   CHECK(normal("linux/armhf") == "linux/arm/v7");
   CHECK(normal("linux/amd64/v1") == "linux/amd64");

@@ -96,3 +96,8 @@ TEST_CASE("ENV's words keep their quotes until they are expanded", "[build]") {
   CHECK(split_quoted("a=\"b c\" d='e f' g=h\\ i", '\\') == std::vector<std::string>{"a=\"b c\"", "d='e f'", "g=h\\ i"});
   CHECK(split_quoted("  a=1   b= ", '\\') == std::vector<std::string>{"a=1", "b="});
 }
+
+TEST_CASE("a word that cannot be read is quoted as Go quotes it", "[build]") {
+  const auto unset = [](const std::string&) { return std::optional<std::string>(); };
+  CHECK(expand_word("\"b", unset).error().text() == "failed to process \"\\\"b\": unexpected end of statement while looking for matching double-quote");
+}
