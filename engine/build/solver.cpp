@@ -68,6 +68,23 @@ std::optional<std::size_t> Solver::next_ready() {
   return std::nullopt;
 }
 
+Result<> Solver::need(store::Store& store, std::size_t index) {
+  std::unique_lock lock(mutex_);
+  if (!taken_.insert(index).second) {  // stages need only those above them: nobody waits for the one who waits here
+    changed_.wait(lock, [&] { return failed_ || stages_[index]; });
+    if (stages_[index]) return {};
+    return base::make_error(base::ErrorKind::cancelled, "another stage failed");
+  }
+  lock.unlock();
+  for (const std::size_t other : bench_.plan.stages[index].needs) TRY(need(store, other));
+  Span where;
+  ASSIGN_OR_RETURN(StageState state, StageBuilder(*this, store, bench_.plan.stages[index]).build(where));
+  lock.lock();
+  stages_[index] = std::move(state);
+  changed_.notify_all();
+  return {};
+}
+
 void Solver::work(Failure& failure) {
   own_mounts();
   auto store = store::Store::open();

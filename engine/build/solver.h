@@ -63,6 +63,9 @@ class Solver {
   // For the stage builders (any thread).
   Result<images::Image> base_image(store::Store& store, const std::string& reference, const std::string& platform);
   const StageState& stage(std::size_t index) const { return *stages_[index]; }
+  /// A stage that only a trigger of a base image turned out to need, which must stand above the one that needs it: built here, or
+  /// waited for when it was begun already.
+  Result<> need(store::Store& store, std::size_t index);
   /// A step that is done: what cache_to exports.
   void record(registry::CacheEntry entry);
   [[nodiscard]] const std::vector<registry::CacheEntry>& recorded() const { return recorded_; }

@@ -110,8 +110,12 @@ Result<StageBuilder::TreeSource> StageBuilder::tree_source(const std::string& fr
     ASSIGN_OR_RETURN(const auto found, solver_.base_image(store_, image->second, bench_.platform));
     source.layers = {found.chain_ids, found.layer_dirs, {}};
   } else if (const auto index = find_stage(bench_.plan, from); index && (numbers || bench_.plan.stages[*index].name == lower(from))) {
-    if (!bench_.plan.needed[*index] || std::find(stage_.needs.begin(), stage_.needs.end(), *index) == stage_.needs.end())
-      return base::make_error(base::ErrorKind::unsupported, "stage " + from + " is used by an ONBUILD trigger of the base image");
+    if (std::find(stage_.needs.begin(), stage_.needs.end(), *index) == stage_.needs.end()) {  // a trigger of the base image speaks of it
+      if (*index >= stage_.index)
+        return base::make_error(base::ErrorKind::invalid, "cannot copy from stage \"" + from + "\", it needs to be defined before current stage \"" +
+                                                              (stage_.name.empty() ? "stage-" + std::to_string(stage_.index) : stage_.name) + "\"");
+      TRY(solver_.need(store_, *index));
+    }
     source.layers = solver_.stage(*index).layers;
   } else if (from != "scratch") {  // which is empty, here as well
     ASSIGN_OR_RETURN(const auto found, solver_.base_image(store_, from, bench_.platform));

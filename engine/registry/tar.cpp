@@ -171,13 +171,14 @@ Result<bool> TarReader::block(std::span<char> into) {
   return true;
 }
 
-Result<> TarReader::skip(std::int64_t count) {
+Result<> TarReader::skip(std::int64_t count, bool may_end) {
   while (count > 0) {
     if (view_.empty() && skip_) {
       given_ += count;
       return skip_(count);
     }
     ASSIGN_OR_RETURN(const bool more, fill());
+    if (!more && may_end) return {};
     if (!more) return bad("it ends inside a file");
     const auto step = std::min<std::size_t>(view_.size(), static_cast<std::size_t>(count));
     view_ = view_.subspan(step);
@@ -215,7 +216,8 @@ Result<> TarReader::drain() {
 }
 
 Result<bool> TarReader::next(TarEntry& entry) {
-  TRY(skip(data_left_ + padding_));
+  TRY(skip(data_left_));
+  TRY(skip(padding_, true));  // like Docker's reader: what is missing after the last file's bytes holds nothing
   data_left_ = padding_ = 0;
   Extended extended;
   std::array<char, block_size> bytes{};

@@ -55,7 +55,8 @@ class TarReader {
   Result<bool> fill();
   Result<bool> block(std::span<char> into);
   Result<std::string> text(std::int64_t size);
-  Result<> skip(std::int64_t count);
+  /// `may_end`: the stream may end before.
+  Result<> skip(std::int64_t count, bool may_end = false);
   Result<> read_header(std::string_view header, const Extended& extended, TarEntry& entry);
   Result<> read_sparse(std::string_view header, const Extended& extended, TarEntry& entry);
   Result<> read_old_sparse(std::string_view header, TarEntry& entry);

@@ -115,3 +115,19 @@ TEST_CASE("a working directory is entered as it is written, what is missing on t
   REQUIRE(built);
   CHECK(made(world, built->image_id, "o") == "/t/v\n");
 }
+
+TEST_CASE("a trigger of a base image may copy from a stage above, which nothing else needs", "[build]") {
+  NEED_BUILDS();
+  World world;
+  BuildRequest request;
+  request.tags = {"triggers:1"};
+  REQUIRE(world.build("FROM scratch\nONBUILD COPY --from=made /x /x\n", request));
+  const auto built = world.build(World::base() + "FROM base AS made\nRUN echo 1 > /x\nFROM triggers:1\n");
+  INFO(world.output << world.problem);
+  REQUIRE(built);
+  CHECK(world.top_layer(built->image_id) == "x 1\n\n");
+  CHECK_FALSE(world.build("FROM triggers:1 AS late\nFROM scratch AS made\nFROM late\n"));
+  CHECK(world.problem.find("cannot copy from stage \"made\", it needs to be defined before current stage \"late\"") != std::string::npos);
+  CHECK_FALSE(world.build(World::base() + "FROM base AS made\nRUN exit 3\nFROM triggers:1\n"));
+  CHECK(world.problem.find("exit code: 3") != std::string::npos);
+}
