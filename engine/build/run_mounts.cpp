@@ -179,11 +179,13 @@ Result<> RunMounts::make_cache(const RunMount& mount, const ReadyTree& tree, con
 }
 
 namespace {
-/// What makes two cache mounts one cache: the id and, when it begins as a copy of something, what it is a copy of.
+/// What makes two cache mounts one cache: the id, what it begins as a copy of, and the rights that are asked for, as in BuildKit.
 std::string cache_name(const RunMount& mount, const ReadyTree& tree) {
   Hasher name;
   name.field(mount.id);
   if (!mount.from.empty()) name.field(tree.ignore == nullptr ? tree.layers.top() : "context " + mount.from).field(clean_path("/" + mount.source));
+  if (clean_path("/" + mount.source) == "/" && (mount.uid || mount.gid || mount.mode))  // of a part of something they do not speak
+    name.field("rights").field(mount.uid.value_or("0")).field(mount.gid.value_or("0")).number(mount.mode.value_or(0755));
   return name.hex().substr(7, 32);
 }
 }  // namespace

@@ -147,7 +147,8 @@ Result<> build_root(InitContext& context, Stage& stage) {
     TRY(context.sync.expect(SyncType::go));
   }
   // Before the root may become read-only. What fails here fails again, and is told, when the program's turn comes.
-  (void)open_target(root, config.process->cwd, {}).has_value();
+  // One with ".." is made on entering it: what is before those may be a link.
+  if (config.process->cwd.find("/..") == std::string::npos) (void)open_target(root, config.process->cwd, {}).has_value();
   TRY(run_hooks(config.hooks.create_container, {.state = context.state_json, .working_dir = context.bundle, .annotations = &config.annotations}, "createContainer"));
   // After the hooks: they may still write to the root.
   TRY(make_readonly(context, read_only));

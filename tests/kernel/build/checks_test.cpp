@@ -89,10 +89,11 @@ TEST_CASE("caches of one id that begin as copies of different things are differe
                                  "RUN --mount=type=cache,id=c,target=/a,from=s,source=/s touch /a/x; ls /a > /o\n"
                                  "RUN --mount=type=cache,id=c,target=/a,from=t,source=/s ls /a >> /o\n"
                                  "RUN --mount=type=cache,id=c,target=/b,from=s,source=/s ls /b >> /o\n"
-                                 "RUN --mount=type=cache,id=c,target=/a ls /a >> /o\n");
+                                 "RUN --mount=type=cache,id=c,target=/a ls /a >> /o\n"
+                                 "RUN --mount=type=cache,id=c,target=/a,uid=5,mode=0700 --mount=type=cache,id=c,target=/b,uid=6 stat -c '%u %a' /a /b >> /o\n");
   INFO(world.output << world.problem);
   REQUIRE(built);
-  CHECK(made(world, built->image_id, "o") == "seed\nx\nother\nseed\nx\nplain\n");
+  CHECK(made(world, built->image_id, "o") == "seed\nx\nother\nseed\nx\nplain\n5 700\n6 755\n");
 }
 
 TEST_CASE("a step without accounts runs as root or as UID:GID only", "[build]") {
@@ -110,10 +111,10 @@ TEST_CASE("a step without accounts runs as root or as UID:GID only", "[build]") 
 TEST_CASE("a working directory is entered as it is written, what is missing on the way is made", "[build]") {
   NEED_BUILDS();
   World world;
-  const auto built = world.build(World::base() + "RUN mkdir -p /t/u && ln -s /t/u /link\nWORKDIR /a/b/../c\nWORKDIR /link/../v\nRUN /bin/busybox pwd -P > /o\n");
+  const auto built = world.build(World::base() + "RUN mkdir -p /t/u && ln -s /t/u /link\nWORKDIR /a/b/../c\nRUN echo /a/* /a/b/* > /o\nWORKDIR /link/../v\nRUN /bin/busybox pwd -P >> /o\n");
   INFO(world.output << world.problem);
   REQUIRE(built);
-  CHECK(made(world, built->image_id, "o") == "/t/v\n");
+  CHECK(made(world, built->image_id, "o") == "/a/b /a/c /a/b/*\n/t/v\n");
 }
 
 TEST_CASE("a trigger of a base image may copy from a stage above, which nothing else needs", "[build]") {
