@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <ctime>
+
 #include "base/sys.h"
 #include "runtime/linux/device_bpf.h"
 #include "runtime/linux/kernel.h"
@@ -116,6 +118,19 @@ struct OpenLimit {
   UniqueFd file;
 };
 
+/// Device rules as a whole ("a") are refused while the cgroup has children, and one that was just removed counts until the kernel is
+/// through with it, some 10 ms (devcgroup_update_access(), css_has_online_children()). Real children make the refusal stay.
+Result<> write_value(base::Fd file, const std::string& name, const std::string& value) {
+  auto done = kernel::write_once(file, value);
+  if (value != "a" || !name.starts_with("devices.")) return done;
+  constexpr timespec pause{.tv_sec = 0, .tv_nsec = 1'000'000};
+  for (int left = 2000; !done && done.error().number == EINVAL && left > 0; --left) {
+    (void)::nanosleep(&pause, nullptr);
+    done = kernel::write_once(file, value);
+  }
+  return done;
+}
+
 /// `file` may start with "?" (skipped when absent) and may list alternatives "a|b", the first that exists; `value` then may have one each.
 Result<> write_limit(const std::string& folder, const CgroupWrite& write, OpenLimit& open) {
   if (open.file.valid() && open.name == write.file)
@@ -134,7 +149,7 @@ Result<> write_limit(const std::string& folder, const CgroupWrite& write, OpenLi
     if (const auto next = values.find('|'); next != std::string_view::npos) values.remove_prefix(next + 1);
     auto file = sys::open(folder + "/" + last, O_WRONLY);
     if (file) {
-      auto done = kernel::write_once(file->borrow(), value);
+      auto done = write_value(file->borrow(), last, value);
       if (done && !optional && write.file.find('|') == std::string::npos) open = {write.file, *std::move(file)};
       if (done || optional) return {};
       return std::move(done).with("cgroup " + last + " = " + value);

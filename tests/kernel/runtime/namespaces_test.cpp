@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <thread>
 
 #include "base/sys.h"
 #include "runtime/linux/cgroup.h"
@@ -221,6 +222,27 @@ TEST_CASE("a shorter period and its time are taken together where the group abov
   CHECK(bundle.runtime({"update", "--cpu-period", "100000", "--cpu-quota", "30000", bundle.id()}).code == 0);
   CHECK(bundle.runtime({"delete", "--force", bundle.id()}).code == 0);
   for (const auto& hierarchy : host->hierarchies) (void)::rmdir((hierarchy.mount_point + parent).c_str());
+}
+
+TEST_CASE("a cgroup that has just lost a child takes device rules", "[ns]") {
+  NEED_CONTAINERS();
+  const auto host = runtime::cgroup_host();
+  if (!host || !host->with("devices") || host->with("devices")->unified) SKIP_TEST("no v1 devices controller here");
+  Bundle bundle;
+  const std::filesystem::path folder = host->with("devices")->mount_point + bundle.config.linux_.cgroups_path;
+  std::filesystem::create_directories(folder);
+  // Some 30 ms of children that come and go: the rules are written in the midst of it.
+  std::thread children([&] {
+    for (int round = 0; round < 300; ++round) {
+      (void)::mkdir((folder / "child").c_str(), 0755);
+      (void)::rmdir((folder / "child").c_str());
+    }
+  });
+  bundle.probe({"print", "ran"});
+  const auto seen = bundle.run();
+  children.join();
+  INFO(seen.err);
+  CHECK(seen.out == "ran\n");
 }
 
 TEST_CASE("a container starts below a cpuset that somebody made and left empty", "[ns]") {
